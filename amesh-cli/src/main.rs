@@ -1,0 +1,2 @@
+//! amesh
+fn main() {}

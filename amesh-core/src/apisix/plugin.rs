@@ -1,0 +1,32 @@
+//! The plugins of a route, one file each.
+
+mod fault_injection;
+mod traffic_split;
+
+use serde::Serialize;
+
+pub use fault_injection::{Abort, FaultInjection};
+pub use traffic_split::{SplitMatch, SplitRule, TrafficSplit, WeightedUpstream};
+
+/// The plugins of a route by name.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Plugins {
+    /// Answers in place of an upstream.
+    #[serde(rename = "fault-injection", skip_serializing_if = "Option::is_none")]
+    pub fault_injection: Option<FaultInjection>,
+    /// Shares requests out among upstreams.
+    #[serde(rename = "traffic-split", skip_serializing_if = "Option::is_none")]
+    pub traffic_split: Option<TrafficSplit>,
+}
+
+impl Plugins {
+    /// Whether there is no plugin at all.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        let Self {
+            fault_injection,
+            traffic_split,
+        } = self;
+        fault_injection.is_none() && traffic_split.is_none()
+    }
+}

@@ -1,0 +1,236 @@
+//! `Any` to typed resource: one entry function, one check per resource of what Envoy itself refuses.
+
+pub(crate) mod extension;
+
+use std::fmt;
+use std::sync::Arc;
+
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use envoy_types::pb::envoy::config::listener::v3::Listener;
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
+use prost::Message as _;
+use serde::Serialize;
+
+/// The resource types that Amesh understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum ResourceType {
+    /// `envoy.config.listener.v3.Listener`
+    Listener,
+    /// `envoy.config.route.v3.RouteConfiguration`
+    RouteConfiguration,
+    /// `envoy.config.cluster.v3.Cluster`
+    Cluster,
+    /// `envoy.config.endpoint.v3.ClusterLoadAssignment`
+    ClusterLoadAssignment,
+    /// `envoy.extensions.transport_sockets.tls.v3.Secret`
+    Secret,
+    /// `envoy.config.core.v3.TypedExtensionConfig`, which ECDS carries.
+    TypedExtensionConfig,
+}
+
+impl ResourceType {
+    /// Every type.
+    pub const ALL: [Self; 6] = [
+        Self::Listener,
+        Self::RouteConfiguration,
+        Self::Cluster,
+        Self::ClusterLoadAssignment,
+        Self::Secret,
+        Self::TypedExtensionConfig,
+    ];
+
+    /// The full protobuf name of the message.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::Listener => "envoy.config.listener.v3.Listener",
+            Self::RouteConfiguration => "envoy.config.route.v3.RouteConfiguration",
+            Self::Cluster => "envoy.config.cluster.v3.Cluster",
+            Self::ClusterLoadAssignment => "envoy.config.endpoint.v3.ClusterLoadAssignment",
+            Self::Secret => "envoy.extensions.transport_sockets.tls.v3.Secret",
+            Self::TypedExtensionConfig => "envoy.config.core.v3.TypedExtensionConfig",
+        }
+    }
+
+    /// The type of that full protobuf name or type URL.
+    #[must_use]
+    pub fn from_type_url(url: &str) -> Option<Self> {
+        let name = url.rsplit('/').next().unwrap_or(url);
+        Self::ALL.into_iter().find(|kind| kind.message() == name)
+    }
+}
+
+impl fmt::Display for ResourceType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.message();
+        f.pad(name.rsplit('.').next().unwrap_or(name))
+    }
+}
+
+/// A decoded resource. Cloning it is cheap.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resource {
+    /// Its name, as Envoy knows it: a load assignment's is its `cluster_name`.
+    pub name: String,
+    /// The message.
+    pub body: Body,
+    /// Fields and enum values on the wire that are newer than Amesh's types, by path.
+    pub unknown: Vec<Unknown>,
+}
+
+/// The message of a resource.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// A listener.
+    Listener(Arc<Listener>),
+    /// A route configuration.
+    RouteConfiguration(Arc<RouteConfiguration>),
+    /// A cluster.
+    Cluster(Arc<Cluster>),
+    /// The endpoints of a cluster.
+    ClusterLoadAssignment(Arc<ClusterLoadAssignment>),
+    /// A certificate, key or trust anchor.
+    Secret(Arc<Secret>),
+    /// An extension's configuration.
+    TypedExtensionConfig(Arc<TypedExtensionConfig>),
+}
+
+impl Body {
+    /// The type of the resource.
+    #[must_use]
+    pub const fn kind(&self) -> ResourceType {
+        match self {
+            Self::Listener(_) => ResourceType::Listener,
+            Self::RouteConfiguration(_) => ResourceType::RouteConfiguration,
+            Self::Cluster(_) => ResourceType::Cluster,
+            Self::ClusterLoadAssignment(_) => ResourceType::ClusterLoadAssignment,
+            Self::Secret(_) => ResourceType::Secret,
+            Self::TypedExtensionConfig(_) => ResourceType::TypedExtensionConfig,
+        }
+    }
+}
+
+/// Something on the wire that Amesh's types do not have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Unknown {
+    /// The place, from the resource down: `virtual_hosts[0].routes[1].match.#99`.
+    pub path: String,
+    /// What was found there: `field 99`, `enum value 7`, `field "new_name"`.
+    pub what: String,
+}
+
+/// A resource that is not used, alone; its neighbours are.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{reason}", subject(.kind.as_ref(), .name.as_deref()))]
+pub struct Rejected {
+    /// Its type, when that much is known.
+    pub kind: Option<ResourceType>,
+    /// Its name, when that much is known.
+    pub name: Option<String>,
+    /// Why.
+    pub reason: Reason,
+}
+
+fn subject(kind: Option<&ResourceType>, name: Option<&str>) -> String {
+    match (kind, name) {
+        (Some(kind), Some(name)) => format!("{kind} {name:?}: "),
+        (Some(kind), None) => format!("{kind}: "),
+        (None, Some(name)) => format!("{name:?}: "),
+        (None, None) => String::new(),
+    }
+}
+
+/// Why a resource is not used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The bytes are not a message of that type.
+    #[error("malformed protobuf: {0}")]
+    Malformed(String),
+    /// The JSON is not a message of that type.
+    #[error("{path}: {message}")]
+    Json {
+        /// The place in the document.
+        path: String,
+        /// What is wrong there.
+        message: String,
+    },
+    /// The type is none of a mesh's resource types.
+    #[error("resource type {0:?} is not one that a mesh sends to a proxy")]
+    UnknownType(String),
+    /// The resource has no name.
+    #[error("the resource has no name")]
+    Nameless,
+    /// Envoy refuses this configuration.
+    #[error("{path}: {message}")]
+    Invalid {
+        /// The field.
+        path: String,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+/// Decodes a resource from its type URL and its bytes.
+///
+/// # Errors
+///
+/// [`Rejected`] when the bytes are not a message of that type, or when Envoy would refuse the configuration.
+pub fn decode(type_url: &str, bytes: &[u8]) -> Result<Resource, Rejected> {
+    let Some(kind) = ResourceType::from_type_url(type_url) else {
+        return Err(Rejected {
+            kind: None,
+            name: None,
+            reason: Reason::UnknownType(type_url.to_owned()),
+        });
+    };
+    let malformed = |error: prost::DecodeError| Rejected {
+        kind: Some(kind),
+        name: None,
+        reason: Reason::Malformed(error.to_string()),
+    };
+    let (name, body) = match kind {
+        ResourceType::Listener => {
+            let message = Listener::decode(bytes).map_err(malformed)?;
+            (message.name.clone(), Body::Listener(Arc::new(message)))
+        }
+        ResourceType::RouteConfiguration => {
+            let message = RouteConfiguration::decode(bytes).map_err(malformed)?;
+            (message.name.clone(), Body::RouteConfiguration(Arc::new(message)))
+        }
+        ResourceType::Cluster => {
+            let message = Cluster::decode(bytes).map_err(malformed)?;
+            (message.name.clone(), Body::Cluster(Arc::new(message)))
+        }
+        ResourceType::ClusterLoadAssignment => {
+            let message = ClusterLoadAssignment::decode(bytes).map_err(malformed)?;
+            (
+                message.cluster_name.clone(),
+                Body::ClusterLoadAssignment(Arc::new(message)),
+            )
+        }
+        ResourceType::Secret => {
+            let message = Secret::decode(bytes).map_err(malformed)?;
+            (message.name.clone(), Body::Secret(Arc::new(message)))
+        }
+        ResourceType::TypedExtensionConfig => {
+            let message = TypedExtensionConfig::decode(bytes).map_err(malformed)?;
+            (message.name.clone(), Body::TypedExtensionConfig(Arc::new(message)))
+        }
+    };
+    if name.is_empty() {
+        return Err(Rejected {
+            kind: Some(kind),
+            name: None,
+            reason: Reason::Nameless,
+        });
+    }
+    Ok(Resource {
+        name,
+        body,
+        unknown: Vec::new(),
+    })
+}

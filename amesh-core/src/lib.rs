@@ -1,0 +1,19 @@
+//! Maps Envoy's xDS resources, as Istio sends them, to Apache APISIX objects, with a finding for everything that is not
+//! carried over.
+#![cfg_attr(
+    test,
+    expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")
+)]
+
+pub mod apisix;
+pub mod coverage;
+pub mod decode;
+pub mod finding;
+mod translate;
+
+/// Envoy's API as Rust types: the release whose fields [`coverage`] accounts for.
+pub use envoy_types;
+
+pub use decode::{Rejected, Resource, ResourceType, decode};
+pub use finding::{Finding, Outcome, Rule};
+pub use translate::{Arrival, Options, Target};

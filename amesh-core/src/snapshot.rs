@@ -1,0 +1,1 @@
+//! Resources by type and name, who refers to whom, and what a change makes stale.

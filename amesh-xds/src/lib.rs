@@ -1,0 +1,1 @@
+//! The xDS client that will feed `amesh-core` from a live control plane. Nothing is here yet.
