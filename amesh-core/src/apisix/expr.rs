@@ -8,8 +8,6 @@ use serde::ser::{SerializeSeq, Serializer};
 pub enum Operator {
     /// `==`
     Equal,
-    /// `~=`
-    NotEqual,
     /// `>=`, numeric: a variable that is no number makes it false.
     AtLeast,
     /// `<`, numeric: a variable that is no number makes it false.
@@ -28,7 +26,6 @@ impl Operator {
     pub const fn text(self) -> &'static str {
         match self {
             Self::Equal => "==",
-            Self::NotEqual => "~=",
             Self::AtLeast => ">=",
             Self::Less => "<",
             Self::Matches => "~~",
@@ -42,8 +39,6 @@ impl Operator {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Value {
-    /// JSON null, which stands for a variable that does not exist.
-    Absent,
     /// A text.
     Text(String),
     /// A number.
@@ -53,6 +48,9 @@ pub enum Value {
 }
 
 /// A condition. A variable that does not exist makes `==`, `~~` and `in` false, and their negations true.
+///
+/// lua-resty-expr takes a list with fewer than two conditions for an error that never matches: use [`Expr::all`] and
+/// [`Expr::any`], which make a list of one into the one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Expr {
     /// A variable compared with a value.
@@ -101,15 +99,31 @@ impl Expr {
     }
 
     /// The variable exists, even if it is empty.
+    ///
+    /// lua-resty-expr's own form, a comparison with null, does not survive `apisix.yaml`: a YAML null is no nil there,
+    /// and `["http_x", "~=", null]` is then true for every request. A pattern that matches everything works in YAML,
+    /// JSON and the shared dictionary alike.
     #[must_use]
     pub fn present(variable: impl Into<String>) -> Self {
-        Self::compare(variable, Operator::NotEqual, Value::Absent)
+        Self::matches(variable, ".*")
     }
 
     /// The variable does not exist.
     #[must_use]
     pub fn absent(variable: impl Into<String>) -> Self {
-        Self::compare(variable, Operator::Equal, Value::Absent)
+        Self::present(variable).negate()
+    }
+
+    /// All of the conditions, of which there must be at least one.
+    #[must_use]
+    pub fn all(mut list: Vec<Self>) -> Self {
+        if list.len() == 1 { list.remove(0) } else { Self::All(list) }
+    }
+
+    /// At least one of the conditions, of which there must be at least one.
+    #[must_use]
+    pub fn any(mut list: Vec<Self>) -> Self {
+        if list.len() == 1 { list.remove(0) } else { Self::Any(list) }
     }
 
     /// The opposite of this condition.
