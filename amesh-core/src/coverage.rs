@@ -74,6 +74,15 @@ pub struct Message {
     pub fields: &'static [Field],
 }
 
+/// The configuration of an extension, as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extension {
+    /// The full protobuf name of its message, as `envoy.extensions.filters.http.rbac.v3.RBAC`.
+    pub message: &'static str,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
 /// A feature: one file of the translator, one folder of fixtures, one section of the coverage page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Feature {
@@ -83,6 +92,8 @@ pub struct Feature {
     pub summary: &'static str,
     /// The fields that this feature owns.
     pub messages: &'static [Message],
+    /// Configurations of extensions that are taken or refused as a whole, so that their fields need no rows.
+    pub extensions: &'static [Extension],
     /// Rules that are reported for a value or a combination and stand in no row.
     pub rules: &'static [&'static Rule],
 }
@@ -104,7 +115,8 @@ pub fn rules() -> Vec<&'static Rule> {
                 .iter()
                 .flat_map(|message| message.fields)
                 .filter_map(|field| field.fate.rule());
-            rows.chain(feature.rules.iter().copied())
+            let extensions = feature.extensions.iter().filter_map(|extension| extension.fate.rule());
+            rows.chain(extensions).chain(feature.rules.iter().copied())
         })
         .collect();
     rules.sort_by_key(|rule| rule.name);
