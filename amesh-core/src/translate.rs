@@ -8,7 +8,7 @@ use crate::coverage::Feature;
 use crate::finding::Rule;
 
 /// The features, sorted by name: the one list of them.
-pub(crate) static FEATURES: &[&Feature] = &[];
+pub(crate) static FEATURES: &[&Feature] = &[&crate::dump::FEATURE];
 
 /// What the APISIX that will serve the objects allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
