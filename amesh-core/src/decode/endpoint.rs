@@ -71,8 +71,11 @@ fn check_endpoint(endpoint: &Endpoint, numeric: bool, at: Path<'_>) -> Checked {
 
 #[cfg(test)]
 mod tests {
+    use envoy_types::pb::google::protobuf::UInt32Value;
+
     use super::super::ResourceType;
     use super::super::check::tests::refused;
+    use super::*;
 
     fn endpoint(text: &str) -> Option<String> {
         refused(
@@ -105,7 +108,6 @@ mod tests {
                 &format!("cluster_name: a\nendpoints: [{text}]"),
             )
         };
-        assert!(locality("{load_balancing_weight: 0}").is_some());
         assert!(locality("{priority: 129}").is_some());
         let policy = |text: &str| {
             refused(
@@ -115,6 +117,21 @@ mod tests {
         };
         assert!(policy("{overprovisioning_factor: 0}").is_some());
         assert!(policy("{endpoint_stale_after: 0s}").is_some());
+    }
+
+    #[test]
+    fn a_locality_of_weight_0_is_refused_on_the_wire_and_means_none_in_a_dump() {
+        let assignment = ClusterLoadAssignment {
+            cluster_name: "a".to_owned(),
+            endpoints: vec![LocalityLbEndpoints {
+                load_balancing_weight: Some(UInt32Value { value: 0 }),
+                ..LocalityLbEndpoints::default()
+            }],
+            ..ClusterLoadAssignment::default()
+        };
+        assert!(check(&assignment, true, Path::root()).is_err());
+        let dumped = "cluster_name: a\nendpoints: [{load_balancing_weight: 0}]";
+        assert_eq!(refused(ResourceType::ClusterLoadAssignment, dumped), None);
     }
 
     #[test]
