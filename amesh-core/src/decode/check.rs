@@ -77,6 +77,10 @@ fn socket_address(socket: &SocketAddress, numeric: bool, at: Path<'_>) -> Checke
         Some(PortSpecifier::PortValue(port)) if *port > 65_535 => {
             return refuse(at.field("port_value"), format!("{port} is not a port"));
         }
+        Some(PortSpecifier::NamedPort(name)) if numeric && socket.resolver_name.is_empty() => {
+            let message = format!("{name:?} is not a number, and nothing looks it up");
+            return refuse(at.field("named_port"), message);
+        }
         Some(PortSpecifier::PortValue(_) | PortSpecifier::NamedPort(_)) => {}
         None => return refuse(at, "no port"),
     }
@@ -89,12 +93,12 @@ fn socket_address(socket: &SocketAddress, numeric: bool, at: Path<'_>) -> Checke
 
 /// A range of addresses.
 pub(super) fn cidr(range: &CidrRange, at: Path<'_>) -> Checked {
-    let prefix = at.field("address_prefix");
-    let Ok(address) = range.address_prefix.parse::<IpAddr>() else {
-        return refuse(prefix, format!("{:?} is not an IP address", range.address_prefix));
-    };
-    let limit = if address.is_ipv4() { 32 } else { 128 };
-    at_most(range.prefix_len.as_ref(), limit, at.field("prefix_len"))
+    if range.address_prefix.parse::<IpAddr>().is_err() {
+        let message = format!("{:?} is not an IP address", range.address_prefix);
+        return refuse(at.field("address_prefix"), message);
+    }
+    // Envoy takes more than 32 of an IPv4 address too, and means 32.
+    at_most(range.prefix_len.as_ref(), 128, at.field("prefix_len"))
 }
 
 #[cfg(test)]
@@ -138,7 +142,8 @@ pub(super) mod tests {
         };
         assert!(cidr(&range("10.0.0.0", 8), Path::root()).is_ok());
         assert!(cidr(&range("::", 128), Path::root()).is_ok());
-        assert!(cidr(&range("10.0.0.0", 33), Path::root()).is_err());
+        assert!(cidr(&range("10.0.0.0", 33), Path::root()).is_ok());
+        assert!(cidr(&range("::", 129), Path::root()).is_err());
         assert!(cidr(&range("ten", 8), Path::root()).is_err());
     }
 }

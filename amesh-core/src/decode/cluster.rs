@@ -6,12 +6,14 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
 use envoy_types::pb::envoy::config::cluster::v3::{Cluster, OutlierDetection};
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 
-use super::check::{Checked, at_most, not_negative, positive, refuse};
+use super::check::{Checked, at_most, positive, refuse};
 use super::endpoint;
 use crate::finding::Path;
 
 /// Entries that a ring may have.
 const MAX_RING: u64 = 8_388_608;
+/// Entries that a ring has at least, unless the cluster says otherwise.
+const DEFAULT_RING: u64 = 1024;
 /// Entries that a Maglev table may have.
 const MAX_MAGLEV: u64 = 5_000_011;
 
@@ -19,7 +21,7 @@ pub(super) fn check(cluster: &Cluster) -> Checked {
     let at = Path::root();
     positive(cluster.connect_timeout.as_ref(), at.field("connect_timeout"))?;
     positive(cluster.cleanup_interval.as_ref(), at.field("cleanup_interval"))?;
-    not_negative(cluster.dns_refresh_rate.as_ref(), at.field("dns_refresh_rate"))?;
+    positive(cluster.dns_refresh_rate.as_ref(), at.field("dns_refresh_rate"))?;
     let discovery = match cluster.cluster_discovery_type {
         Some(ClusterDiscoveryType::Type(number)) => DiscoveryType::try_from(number).ok(),
         Some(ClusterDiscoveryType::ClusterType(_)) => None,
@@ -28,9 +30,9 @@ pub(super) fn check(cluster: &Cluster) -> Checked {
     if let Some(assignment) = &cluster.load_assignment {
         let numeric = matches!(discovery, Some(DiscoveryType::Static | DiscoveryType::Eds));
         endpoint::check(assignment, numeric, at.field("load_assignment"))?;
-        if discovery == Some(DiscoveryType::LogicalDns) {
-            check_logical_dns(assignment, at.field("load_assignment"))?;
-        }
+    }
+    if discovery == Some(DiscoveryType::LogicalDns) {
+        check_logical_dns(cluster.load_assignment.as_ref(), at.field("load_assignment"))?;
     }
     check_policy(cluster, discovery, at)?;
     if let Some(config) = &cluster.common_lb_config {
@@ -43,8 +45,8 @@ pub(super) fn check(cluster: &Cluster) -> Checked {
 }
 
 /// A cluster of one name has one endpoint.
-fn check_logical_dns(assignment: &ClusterLoadAssignment, at: Path<'_>) -> Checked {
-    match assignment.endpoints.as_slice() {
+fn check_logical_dns(assignment: Option<&ClusterLoadAssignment>, at: Path<'_>) -> Checked {
+    match assignment.map_or(&[][..], |assignment| assignment.endpoints.as_slice()) {
         [locality] if locality.lb_endpoints.len() == 1 => Ok(()),
         _ => refuse(
             at.field("endpoints"),
@@ -82,18 +84,24 @@ fn check_policy(cluster: &Cluster, discovery: Option<DiscoveryType>, at: Path<'_
                     return refuse(at.field(field), format!("greater than {MAX_RING}"));
                 }
             }
-            if least > most && most.is_some() {
-                return refuse(at.field("minimum_ring_size"), "greater than maximum_ring_size");
+            let least = least.unwrap_or(DEFAULT_RING);
+            if cluster.lb_policy() == LbPolicy::RingHash && most.is_some_and(|most| least > most) {
+                let message = format!("{least} is greater than maximum_ring_size");
+                return refuse(at.field("minimum_ring_size"), message);
             }
             Ok(())
         }
-        Some(LbConfig::MaglevLbConfig(maglev)) => match &maglev.table_size {
-            Some(size) if size.value > MAX_MAGLEV => refuse(
-                at.field("maglev_lb_config").field("table_size"),
-                format!("greater than {MAX_MAGLEV}"),
-            ),
-            _ => Ok(()),
-        },
+        Some(LbConfig::MaglevLbConfig(maglev)) => {
+            let config = at.field("maglev_lb_config");
+            let at = config.field("table_size");
+            match maglev.table_size.as_ref().map(|size| size.value) {
+                Some(size) if size > MAX_MAGLEV => refuse(at, format!("{size} is greater than {MAX_MAGLEV}")),
+                Some(size) if cluster.lb_policy() == LbPolicy::Maglev && !is_prime(size) => {
+                    refuse(at, format!("{size} is not a prime number"))
+                }
+                _ => Ok(()),
+            }
+        }
         Some(LbConfig::OriginalDstLbConfig(config)) => at_most(
             config.upstream_port_override.as_ref(),
             65_535,
@@ -108,6 +116,13 @@ fn check_policy(cluster: &Cluster, discovery: Option<DiscoveryType>, at: Path<'_
         },
         Some(LbConfig::RoundRobinLbConfig(_)) | None => Ok(()),
     }
+}
+
+fn is_prime(number: u64) -> bool {
+    number > 1
+        && (2..)
+            .take_while(|divisor| divisor * divisor <= number)
+            .all(|divisor| number % divisor != 0)
 }
 
 fn check_common(config: &CommonLbConfig, at: Path<'_>) -> Checked {
@@ -189,13 +204,23 @@ mod tests {
                 "ring_hash_lb_config.minimum_ring_size: ",
             ),
             (
-                "ring_hash_lb_config: {minimum_ring_size: 9, maximum_ring_size: 8}",
+                "lb_policy: RING_HASH\nring_hash_lb_config: {minimum_ring_size: 9, maximum_ring_size: 8}",
                 "ring_hash_lb_config.minimum_ring_size: ",
             ),
             (
                 "maglev_lb_config: {table_size: 5000012}",
                 "maglev_lb_config.table_size: ",
             ),
+            (
+                "lb_policy: RING_HASH\nring_hash_lb_config: {maximum_ring_size: 8}",
+                "ring_hash_lb_config.minimum_ring_size: ",
+            ),
+            (
+                "lb_policy: MAGLEV\nmaglev_lb_config: {table_size: 10}",
+                "maglev_lb_config.table_size: ",
+            ),
+            ("dns_refresh_rate: 0s", "dns_refresh_rate: "),
+            ("type: LOGICAL_DNS", "load_assignment.endpoints: "),
             (
                 "common_lb_config: {healthy_panic_threshold: {value: 101}}",
                 "common_lb_config.healthy_panic_threshold: ",
@@ -220,7 +245,9 @@ mod tests {
             &format!("type: LOGICAL_DNS\n{HOST}"),
             "common_lb_config: {healthy_panic_threshold: {}}",
             "outlier_detection: {consecutive_5xx: 0}",
-            "ring_hash_lb_config: {minimum_ring_size: 1024}",
+            "ring_hash_lb_config: {minimum_ring_size: 9, maximum_ring_size: 8}",
+            "lb_policy: RING_HASH\nring_hash_lb_config: {minimum_ring_size: 2000, maximum_ring_size: 2000}",
+            "lb_policy: MAGLEV\nmaglev_lb_config: {table_size: 65537}",
         ] {
             assert_eq!(cluster(text), None, "{text}");
         }

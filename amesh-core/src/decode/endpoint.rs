@@ -51,8 +51,9 @@ fn check_locality(locality: &LocalityLbEndpoints, numeric: bool, at: Path<'_>) -
 }
 
 fn check_endpoint(endpoint: &Endpoint, numeric: bool, at: Path<'_>) -> Checked {
-    if let Some(main) = &endpoint.address {
-        address(main, numeric, at.field("address"))?;
+    match &endpoint.address {
+        Some(main) => address(main, numeric, at.field("address"))?,
+        None => return refuse(at.field("address"), "must be set"),
     }
     let additional = at.field("additional_addresses");
     for (index, other) in endpoint.additional_addresses.iter().enumerate() {
@@ -101,6 +102,15 @@ mod tests {
             )
             .unwrap(),
             "endpoints[0].lb_endpoints[0].load_balancing_weight: weight must be at least 1"
+        );
+        assert_eq!(
+            endpoint("{endpoint: {}}").unwrap(),
+            "endpoints[0].lb_endpoints[0].endpoint.address: must be set"
+        );
+        assert_eq!(
+            endpoint("{endpoint: {address: {socket_address: {address: 10.0.0.1, named_port: http}}}}").unwrap(),
+            "endpoints[0].lb_endpoints[0].endpoint.address.socket_address.named_port: \
+             \"http\" is not a number, and nothing looks it up"
         );
         let locality = |text: &str| {
             refused(

@@ -142,7 +142,7 @@ mod tests {
                 "filter_chains[0].filter_chain_match.destination_port: ",
             ),
             (
-                "filter_chain_match: {prefix_ranges: [{address_prefix: 10.0.0.0, prefix_len: 33}]}",
+                "filter_chain_match: {prefix_ranges: [{address_prefix: 10.0.0.0, prefix_len: 129}]}",
                 "filter_chains[0].filter_chain_match.prefix_ranges[0].prefix_len: ",
             ),
             (

@@ -34,6 +34,7 @@ static ANY: LazyLock<Option<MessageDescriptor>> = LazyLock::new(|| descriptor::m
 impl Reader {
     pub(super) fn finish(mut self, shape: Shape) -> Dump {
         self.findings.sort();
+        self.findings.dedup();
         Dump {
             shape,
             node: self.node,
