@@ -1,6 +1,12 @@
 //! `Any` to typed resource: one entry function, one check per resource of what Envoy itself refuses.
 
+mod check;
+mod cluster;
+mod endpoint;
 pub(crate) mod extension;
+mod header;
+mod listener;
+mod route;
 mod schema;
 mod unknown;
 mod wire;
@@ -16,6 +22,8 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use prost::Message as _;
 use serde::Serialize;
+
+use crate::finding::Path;
 
 /// The resource types that Amesh understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -231,9 +239,27 @@ pub fn decode(type_url: &str, bytes: &[u8]) -> Result<Resource, Rejected> {
             reason: Reason::Nameless,
         });
     }
+    if let Err(reason) = check(&body) {
+        return Err(Rejected {
+            kind: Some(kind),
+            name: Some(name),
+            reason,
+        });
+    }
     Ok(Resource {
         name,
         body,
         unknown: unknown::find(kind.message(), bytes),
     })
+}
+
+/// Refuses what Envoy refuses, as far as it is known to.
+fn check(body: &Body) -> check::Checked {
+    match body {
+        Body::Listener(listener) => listener::check(listener),
+        Body::RouteConfiguration(config) => route::check(config, Path::root()),
+        Body::Cluster(cluster) => cluster::check(cluster),
+        Body::ClusterLoadAssignment(assignment) => endpoint::check(assignment, true, Path::root()),
+        Body::Secret(_) | Body::TypedExtensionConfig(_) => Ok(()),
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use envoy_types::pb::envoy::config::core::v3::{Address, Node, address, socket_address};
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use prost::Message as _;
 use prost_reflect::MessageDescriptor;
@@ -33,6 +34,7 @@ static ANY: LazyLock<Option<MessageDescriptor>> = LazyLock::new(|| descriptor::m
 impl Reader {
     pub(super) fn finish(mut self, shape: Shape) -> Dump {
         self.findings.sort();
+        self.findings.dedup();
         Dump {
             shape,
             node: self.node,
@@ -51,8 +53,11 @@ impl Reader {
             Ok(encoded) => encoded,
             Err(reason) => return self.reject(json, expected, reason),
         };
-        let decoded = decode(&type_url, &encoded.bytes)
-            .or_else(|rejected| named_by_address(&rejected, &type_url, &encoded.bytes).unwrap_or(Err(rejected)));
+        let decoded = decode(&type_url, &encoded.bytes).or_else(|rejected| {
+            let mended =
+                named_by_address(&rejected, &encoded.bytes).or_else(|| without_zero_weights(&rejected, &encoded.bytes));
+            mended.map_or(Err(rejected), |bytes| decode(&type_url, &bytes))
+        });
         match decoded {
             Ok(mut resource) => {
                 resource.unknown.extend(encoded.unknown);
@@ -156,13 +161,25 @@ fn encoded(json: &RawValue, expected: Option<ResourceType>, at: Path<'_>) -> Res
 }
 
 /// A bootstrap's own listeners need no name; nothing refers to them by one, and their address tells them apart.
-fn named_by_address(rejected: &Rejected, type_url: &str, bytes: &[u8]) -> Option<Result<Resource, Rejected>> {
+fn named_by_address(rejected: &Rejected, bytes: &[u8]) -> Option<Vec<u8>> {
     if rejected.reason != Reason::Nameless || rejected.kind != Some(ResourceType::Listener) {
         return None;
     }
     let mut listener = Listener::decode(bytes).ok()?;
     listener.name = address_name(listener.address.as_ref()?)?;
-    Some(decode(type_url, &listener.encode_to_vec()))
+    Some(listener.encode_to_vec())
+}
+
+/// Envoy refuses a locality whose weight is 0, and prints just that for one that has none.
+fn without_zero_weights(rejected: &Rejected, bytes: &[u8]) -> Option<Vec<u8>> {
+    if rejected.kind != Some(ResourceType::ClusterLoadAssignment) {
+        return None;
+    }
+    let mut assignment = ClusterLoadAssignment::decode(bytes).ok()?;
+    for locality in &mut assignment.endpoints {
+        locality.load_balancing_weight.take_if(|weight| weight.value == 0);
+    }
+    Some(assignment.encode_to_vec())
 }
 
 /// The `@type` of an object that begins with it, as producers of dumps write it. It saves a pass over the text of every

@@ -218,16 +218,16 @@ fn read_entry(reader: &mut Reader, list: &List, entry: &RawValue, listeners: boo
     let mut found = false;
     if let Some((_, error)) = fields.get("error_state") {
         found = true;
-        let details = Members::of(error).ok().and_then(|error| error.string("details"));
-        let resource = fields.get(list.member).and_then(|(_, json)| name(json));
-        let name = resource.unwrap_or_else(|| entry_name().into_owned());
-        reader.finding(
-            &ERROR_STATE,
-            list.kind,
-            &name,
-            "",
-            details.map(std::borrow::Cow::into_owned),
-        );
+        let error = Members::of(error).unwrap_or_default();
+        let failed = || error.get("failed_configuration").and_then(|(_, json)| name(json));
+        let active = fields.get(list.member).and_then(|(_, json)| name(json));
+        // A listener that was never active has its name only in what failed.
+        let name = match entry_name() {
+            own if own.is_empty() => active.or_else(failed).unwrap_or_default(),
+            own => own.into_owned(),
+        };
+        let details = error.string("details").map(std::borrow::Cow::into_owned);
+        reader.finding(&ERROR_STATE, list.kind, &name, "", details);
     }
     if list.holds == Holds::States {
         for (state, rule) in [

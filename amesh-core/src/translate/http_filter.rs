@@ -27,7 +27,7 @@ pub(crate) static FEATURE: Feature = Feature {
         Message {
             name: "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
             fields: &[
-                irrelevant("name", "a filter is known by the type of its configuration"),
+                exact("name", "names the filter where a finding is about it"),
                 exact("typed_config", "decides by its type: see the extensions"),
                 unsupported("config_discovery", &DISCOVERY),
                 exact("is_optional", "an unknown filter that is optional is left out"),

@@ -31,7 +31,7 @@ pub(crate) static FEATURE: Feature = Feature {
         Message {
             name: "envoy.config.listener.v3.Listener",
             fields: &[
-                irrelevant("name", "no other resource refers to it"),
+                exact("name", "the ids of routes that stand in the listener"),
                 exact("address", "route.vars[]"),
                 exact("additional_addresses", "route.vars[]"),
                 irrelevant("stat_prefix", "only feeds Envoy's own statistics"),

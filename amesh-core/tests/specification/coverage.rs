@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use amesh_core::coverage::{self, Fate};
-use amesh_core::{ResourceType, dump};
+use amesh_core::{Finding, ResourceType, dump};
 use prost_reflect::DynamicMessage;
 
-use crate::fixture::{self, Fixture};
-use crate::reflect::{self, Field};
+use crate::fixture::{self, Fixture, Given};
+use crate::reflect::{self, Ablation, Field};
 
 /// The types that come to a proxy as resources of their own and are carried over.
 const ROOTS: [ResourceType; 4] = [
@@ -143,6 +143,13 @@ impl Named for DynamicMessage {
     }
 }
 
+/// What a fixture gives with one of its resources in another form; nothing when Envoy would refuse that form.
+fn given(fixture: &Fixture, index: usize, form: &DynamicMessage) -> Option<Given> {
+    let mut resources = fixture.resources.clone();
+    resources[index] = reflect::resource(form).ok()?;
+    Some(fixture::translated(&resources, &fixture.options))
+}
+
 /// Which rows a fixture proves; lies are added to `wrong`.
 fn prove(
     fixture: &Fixture,
@@ -154,37 +161,43 @@ fn prove(
     let base = fixture::translated(&fixture.resources, &fixture.options);
     for (index, original) in fixture.resources.iter().enumerate() {
         let message = reflect::message(original);
-        for (field, changed) in reflect::ablations(&message, &|field, below| look_into(rows, known, field, below)) {
+        let enter = |field: &Field, below: &DynamicMessage| look_into(rows, known, field, below);
+        for Ablation {
+            field,
+            without,
+            replaced,
+        } in reflect::ablations(&message, &enter)
+        {
             let Some(fate) = rows.get(&field) else { continue };
-            let mut resources = fixture.resources.clone();
-            let without = reflect::resource(&changed).ok().map(|resource| {
-                resources[index] = resource;
-                fixture::translated(&resources, &fixture.options)
-            });
-            let differs = without.as_ref() != Some(&base);
-            match fate {
-                Fate::Irrelevant { .. } if differs => {
-                    wrong.push(format!(
-                        "{}.{} is irrelevant, but clearing it in {} changes something",
-                        field.0,
-                        field.1,
-                        fixture.path.display()
-                    ));
-                }
-                Fate::Irrelevant { .. } => {
-                    proven.insert(field);
-                }
-                Fate::Exact { .. } | Fate::Approximate { .. } if differs => {
-                    proven.insert(field);
-                }
-                Fate::Exact { .. } | Fate::Approximate { .. } => {}
+            let cleared = given(fixture, index, &without);
+            let holds = match fate {
+                Fate::Exact { .. } | Fate::Approximate { .. } => cleared.as_ref() != Some(&base),
                 Fate::Unsupported { rule } => {
-                    let reports =
-                        |given: &fixture::Given| given.findings.iter().filter(|finding| finding.rule == *rule).count();
-                    if without.is_some_and(|without| reports(&without) != reports(&base)) {
-                        proven.insert(field);
-                    }
+                    let reports = |given: &Given| -> Vec<Finding> {
+                        given
+                            .findings
+                            .iter()
+                            .filter(|finding| finding.rule == *rule)
+                            .cloned()
+                            .collect()
+                    };
+                    cleared.map_or_else(Vec::new, |given| reports(&given)) != reports(&base)
                 }
+                // Where Envoy wants a value, any other must do as well.
+                Fate::Irrelevant { .. } => {
+                    let other = cleared.or_else(|| given(fixture, index, replaced.as_ref()?));
+                    if other.as_ref().is_some_and(|other| *other != base) {
+                        let (message, name) = &field;
+                        wrong.push(format!(
+                            "{message}.{name} is irrelevant, but matters in {}",
+                            fixture.path.display()
+                        ));
+                    }
+                    other.is_some()
+                }
+            };
+            if holds {
+                proven.insert(field);
             }
         }
     }

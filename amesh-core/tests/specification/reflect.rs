@@ -83,25 +83,51 @@ fn messages_in(value: &Value) -> Vec<&DynamicMessage> {
     }
 }
 
+/// A message in other forms that differ in one field.
+pub(crate) struct Ablation {
+    pub(crate) field: Field,
+    /// The message without the field.
+    pub(crate) without: DynamicMessage,
+    /// The message with another text in the field, where it holds one.
+    pub(crate) replaced: Option<DynamicMessage>,
+}
+
+impl Ablation {
+    fn map(self, wrap: impl Fn(DynamicMessage) -> DynamicMessage) -> Self {
+        Self {
+            field: self.field,
+            without: wrap(self.without),
+            replaced: self.replaced.map(wrap),
+        }
+    }
+}
+
 /// The message without one field, once for every field set in it or in a message that `enter` does not refuse.
-pub(crate) fn ablations(
-    message: &DynamicMessage,
-    enter: &dyn Fn(&Field, &DynamicMessage) -> bool,
-) -> Vec<(Field, DynamicMessage)> {
+pub(crate) fn ablations(message: &DynamicMessage, enter: &dyn Fn(&Field, &DynamicMessage) -> bool) -> Vec<Ablation> {
     let mut all = Vec::new();
     for (field, value) in message.fields() {
         let name = named(&field);
         let mut without = message.clone();
         without.clear_field(&field);
-        all.push((name.clone(), without));
+        let replaced = value.as_str().map(|text| {
+            let mut other = message.clone();
+            other.set_field(&field, Value::String(format!("{text}-other")));
+            other
+        });
+        all.push(Ablation {
+            field: name.clone(),
+            without,
+            replaced,
+        });
         let mut replace = |below: &DynamicMessage, put: &dyn Fn(&mut Value, DynamicMessage)| {
-            if !enter(&name, below) {
-                return;
-            }
-            for (cleared, changed) in below_ablations(below, enter) {
-                let mut whole = message.clone();
-                put(whole.get_field_mut(&field), changed);
-                all.push((cleared, whole));
+            if enter(&name, below) {
+                all.extend(below_ablations(below, enter).into_iter().map(|ablation| {
+                    ablation.map(|changed| {
+                        let mut whole = message.clone();
+                        put(whole.get_field_mut(&field), changed);
+                        whole
+                    })
+                }));
             }
         };
         match value {
@@ -131,22 +157,22 @@ pub(crate) fn ablations(
     all
 }
 
-fn below_ablations(
-    message: &DynamicMessage,
-    enter: &dyn Fn(&Field, &DynamicMessage) -> bool,
-) -> Vec<(Field, DynamicMessage)> {
+fn below_ablations(message: &DynamicMessage, enter: &dyn Fn(&Field, &DynamicMessage) -> bool) -> Vec<Ablation> {
     if !is_any(message) {
         return ablations(message, enter);
     }
     let Some(inner) = inside(message) else {
         return Vec::new();
     };
-    let wrap = |(field, changed): (Field, DynamicMessage)| {
+    let wrap = |changed: DynamicMessage| {
         let mut any = message.clone();
         any.set_field_by_name("value", Value::Bytes(changed.encode_to_vec().into()));
-        (field, any)
+        any
     };
-    ablations(&inner, enter).into_iter().map(wrap).collect()
+    ablations(&inner, enter)
+        .into_iter()
+        .map(|ablation| ablation.map(wrap))
+        .collect()
 }
 
 /// The message that a field holds, if it holds one.

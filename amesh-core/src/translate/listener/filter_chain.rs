@@ -58,7 +58,7 @@ pub(crate) static FEATURE: Feature = Feature {
         Message {
             name: "envoy.config.listener.v3.Filter",
             fields: &[
-                irrelevant("name", "a filter is known by the type of its configuration"),
+                exact("name", "names the filter where a finding is about it"),
                 exact("typed_config", "decides by its type: see the extensions"),
                 unsupported("config_discovery", &NETWORK_FILTER),
             ],

@@ -2,7 +2,7 @@
 
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
-    CodecType, RouteSpecifier, StripPortMode, UpgradeConfig,
+    CodecType, ForwardClientCertDetails, RouteSpecifier, StripPortMode, UpgradeConfig,
 };
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, Rds};
 use envoy_types::pb::google::protobuf::Duration;
@@ -107,7 +107,7 @@ pub(crate) static FEATURE: Feature = Feature {
                     "stream_error_on_invalid_http_message",
                     "says how a connection goes on after a request that nginx refuses with 400",
                 ),
-                approximate("path_normalization_options", "nginx normalizes every path", &PATH),
+                unsupported("path_normalization_options", &PATH),
                 unsupported("strip_trailing_host_dot", &STRIP_HOST),
                 unsupported("proxy_status_config", &HEADERS),
                 irrelevant(
@@ -336,7 +336,7 @@ pub(super) fn http_connection_manager(manager: HttpConnectionManager, at: Path<'
         generate_request_id,
         preserve_external_request_id: _,
         always_set_request_id_in_response,
-        forward_client_cert_details: _,
+        forward_client_cert_details,
         set_current_client_cert_details,
         forward_client_cert_matcher,
         proxy_100_continue,
@@ -437,8 +437,6 @@ pub(super) fn http_connection_manager(manager: HttpConnectionManager, at: Path<'
             &HEADERS,
             "always_set_request_id_in_response",
         ),
-        // Whatever it says, and also where it says nothing, Envoy does not pass the header on as it came.
-        (true, &CLIENT_CERTIFICATE, "forward_client_cert_details"),
         (
             set_current_client_cert_details.is_some(),
             &CLIENT_CERTIFICATE,
@@ -459,6 +457,10 @@ pub(super) fn http_connection_manager(manager: HttpConnectionManager, at: Path<'
             findings.add(rule, at.field(field));
         }
     }
+    // Whatever it says, and also where it says nothing, Envoy does not pass the header on as it came.
+    let wanted =
+        ForwardClientCertDetails::try_from(forward_client_cert_details).map_or("", |wanted| wanted.as_str_name());
+    findings.add_with(&CLIENT_CERTIFICATE, at.field("forward_client_cert_details"), wanted);
     let mut refused = http_filters(&filters, at, findings);
     for (set, field) in [
         (strip_matching_host_port, "strip_matching_host_port"),

@@ -15,7 +15,7 @@ pub(crate) static FEATURE: Feature = Feature {
     messages: &[Message {
         name: "envoy.config.listener.v3.ListenerFilter",
         fields: &[
-            irrelevant("name", "a filter is known by the type of its configuration"),
+            exact("name", "names the filter where a finding is about it"),
             exact("typed_config", "decides by its type: see the extensions"),
             unsupported("config_discovery", &LISTENER_FILTER),
             irrelevant("filter_disabled", "says for which ports a connection is not inspected"),

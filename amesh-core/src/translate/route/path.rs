@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::extensions::path::r#match::uri_template::v3::UriTemplateMatchConfig;
 
 use crate::apisix::{Expr, Operator, Value};
-use crate::coverage::{Feature, Message, exact, unsupported};
+use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
 use crate::decode::extension;
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::regex::{Regex, escape};
@@ -36,9 +36,16 @@ pub(crate) static FEATURE: Feature = Feature {
             name: "envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig",
             fields: &[exact("path_template", "route.vars[]: uri ~~")],
         },
+        Message {
+            name: "envoy.config.core.v3.TypedExtensionConfig",
+            fields: &[
+                exact("name", "names the extension where a finding is about it"),
+                exact("typed_config", "route.vars[]: uri ~~"),
+            ],
+        },
     ],
     extensions: &[],
-    rules: &[&POLICY, &TEMPLATE, &NO_PATH],
+    rules: &[&POLICY, &TEMPLATE],
 };
 
 static CONNECT: Rule = Rule::new(
@@ -66,15 +73,6 @@ static TEMPLATE: Rule = Rule::new(
     "The template does not follow Envoy's grammar for `path_template`. Requests that meet the route's other conditions \
      are answered 503 rather than given to a route further down.",
     "correct the template; or permit the rule to leave the route out",
-);
-
-static NO_PATH: Rule = Rule::new(
-    "route-path-missing",
-    Outcome::FailsClosed,
-    "a route says nothing about the path that Amesh understands",
-    "Every route of Envoy's API says which paths it takes, so this one uses a way that is newer than Amesh's types. \
-     Requests that meet its other conditions are answered 503 rather than given to a route further down.",
-    "use a path match that `amesh coverage` lists; or permit the rule to leave the route out",
 );
 
 /// Which paths a route takes.
@@ -138,8 +136,8 @@ pub(crate) fn path(
         }
         Some(PathSpecifier::PathMatchPolicy(policy)) => template(policy, at.field("path_match_policy"), findings)?,
         None => {
-            findings.add(&NO_PATH, at);
-            return Err(Refused(&NO_PATH));
+            findings.add_with(&POLICY, at, "no path that Amesh knows");
+            return Err(Refused(&POLICY));
         }
     })
 }
@@ -196,12 +194,16 @@ fn pattern(regex: &Regex) -> PathMatch {
 }
 
 fn template(policy: &TypedExtensionConfig, at: Path<'_>, findings: &Findings) -> Result<PathMatch, Refused> {
-    let TypedExtensionConfig { name, typed_config } = policy;
+    let TypedExtensionConfig { name: _, typed_config } = policy;
     let config = typed_config
         .as_ref()
         .and_then(extension::decode::<UriTemplateMatchConfig>);
     let Some(Ok(UriTemplateMatchConfig { path_template })) = config else {
-        findings.add_with(&POLICY, at, name.clone());
+        findings.add_with(
+            &POLICY,
+            at,
+            typed_config.as_ref().map(extension::message_name).unwrap_or_default(),
+        );
         return Err(Refused(&POLICY));
     };
     let Some(regex) = template_regex(&path_template) else {

@@ -33,7 +33,7 @@ pub(crate) const FEATURE: Feature = Feature {
         },
     ],
     extensions: &[],
-    rules: &[&NOT_PORTABLE, &MISSING],
+    rules: &[&NOT_PORTABLE],
 };
 
 static CUSTOM: Rule = Rule {
@@ -55,16 +55,6 @@ pub(crate) static NOT_PORTABLE: Rule = Rule {
                   characters beyond ASCII. Requests that meet the route's other conditions are answered 503 rather \
                   than given to a route further down.",
     advice: "write the pattern with ASCII classes; or permit the rule to leave the route out",
-};
-
-static MISSING: Rule = Rule {
-    name: "string-match-missing",
-    outcome: Outcome::FailsClosed,
-    summary: "a string matcher has no pattern that Amesh knows",
-    explanation: "The matcher holds none of the patterns of Envoy's API as Amesh knows it; a newer Envoy may have more. \
-                  Requests that meet the route's other conditions are answered 503 rather than given to a route \
-                  further down.",
-    advice: "use a pattern that `amesh coverage` lists; or permit the rule to leave the route out",
 };
 
 /// A condition on the value of a variable.
@@ -106,8 +96,8 @@ pub(crate) fn pattern(matcher: &StringMatcher, at: Path<'_>, findings: &Findings
             return Err(Refused(&CUSTOM));
         }
         None => {
-            findings.add(&MISSING, at);
-            return Err(Refused(&MISSING));
+            findings.add_with(&CUSTOM, at, "no pattern that Amesh knows");
+            return Err(Refused(&CUSTOM));
         }
     };
     Ok((pattern, *ignore_case))
