@@ -9,6 +9,9 @@ pub mod apisix;
 pub mod coverage;
 pub mod decode;
 pub mod finding;
+pub mod plan;
+mod regex;
+mod snapshot;
 mod translate;
 
 /// Envoy's API as Rust types: the release whose fields [`coverage`] accounts for.
@@ -16,4 +19,6 @@ pub use envoy_types;
 
 pub use decode::{Rejected, Resource, ResourceType, decode};
 pub use finding::{Finding, Outcome, Rule};
-pub use translate::{Arrival, Options, Target};
+pub use plan::{Change, ChangeSet, plan};
+pub use snapshot::{Dirty, Snapshot, Update};
+pub use translate::{Arrival, Options, Target, Translation, translate};
