@@ -48,8 +48,15 @@ fn none(what: &str, offenders: &[String]) {
 #[test]
 fn the_files_are_found() {
     let rust = with_ending(".rs");
-    for known in ["amesh-core/src/lib.rs", "amesh-core/tests/tidy.rs", "amesh-cli/src/main.rs"] {
-        assert!(rust.iter().any(|path| path.ends_with(known)), "{known} is not in {rust:?}");
+    for known in [
+        "amesh-core/src/lib.rs",
+        "amesh-core/tests/tidy.rs",
+        "amesh-cli/src/main.rs",
+    ] {
+        assert!(
+            rust.iter().any(|path| path.ends_with(known)),
+            "{known} is not in {rust:?}"
+        );
     }
 }
 
