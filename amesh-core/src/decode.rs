@@ -1,6 +1,9 @@
 //! `Any` to typed resource: one entry function, one check per resource of what Envoy itself refuses.
 
 pub(crate) mod extension;
+mod schema;
+mod unknown;
+mod wire;
 
 use std::fmt;
 use std::sync::Arc;
@@ -77,7 +80,7 @@ pub struct Resource {
     pub name: String,
     /// The message.
     pub body: Body,
-    /// Fields and enum values on the wire that are newer than Amesh's types, by path.
+    /// What is newer than Amesh's types: fields, enum values and types of extensions, sorted by path.
     pub unknown: Vec<Unknown>,
 }
 
@@ -231,6 +234,6 @@ pub fn decode(type_url: &str, bytes: &[u8]) -> Result<Resource, Rejected> {
     Ok(Resource {
         name,
         body,
-        unknown: Vec::new(),
+        unknown: unknown::find(kind.message(), bytes),
     })
 }

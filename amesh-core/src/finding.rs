@@ -149,7 +149,7 @@ pub(crate) struct Path<'a> {
 #[derive(Debug, Clone, Copy)]
 enum Step<'a> {
     Root,
-    Field(&'static str),
+    Field(&'a str),
     Index(usize),
     Key(&'a str),
 }
@@ -164,7 +164,7 @@ impl<'a> Path<'a> {
     }
 
     /// A field of the message at this place, by its protobuf name.
-    pub(crate) const fn field(&'a self, name: &'static str) -> Self {
+    pub(crate) const fn field(&'a self, name: &'a str) -> Self {
         Self {
             parent: Some(self),
             step: Step::Field(name),

@@ -8,6 +8,8 @@
 pub mod apisix;
 pub mod coverage;
 pub mod decode;
+mod descriptor;
+pub mod dump;
 pub mod finding;
 pub mod plan;
 mod regex;

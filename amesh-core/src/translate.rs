@@ -32,6 +32,7 @@ use crate::snapshot::{Dirty, Snapshot};
 
 /// The features, sorted by name: the one list of them.
 pub(crate) static FEATURES: &[&Feature] = &[
+    &crate::dump::FEATURE,
     &http_filter::FEATURE,
     &http_filter::rbac::FEATURE,
     &http_filter::table::FEATURE,
