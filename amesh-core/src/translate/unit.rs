@@ -78,7 +78,9 @@ impl Unit {
             }
             Self::Cluster(name) => run_cluster(name, snapshot, setting, options, findings),
             Self::Other(_) => {
-                resource::report_other(&findings);
+                if snapshot.get(findings.resource()).is_some() {
+                    resource::report_other(&findings);
+                }
                 Ran {
                     findings: findings.into_sorted(),
                     ..Ran::default()
