@@ -1,7 +1,10 @@
 //! Names near a name that does not exist.
 
 /// Below this likeness a suggestion would only puzzle.
-const LIKE: f64 = 0.75;
+const LIKE: f64 = 0.7;
+
+/// So much less like than the likest is not worth naming beside it.
+const NEARLY: f64 = 0.1;
 
 /// Up to three of the known names that are most like the given one, the likest first.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
@@ -9,16 +12,17 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     let mut scored: Vec<(f64, &str)> = known
         .into_iter()
         .map(|candidate| (likeness(&wanted, &candidate.to_ascii_lowercase()), candidate))
-        .filter(|(score, _)| *score >= LIKE)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    let best = scored.first().map_or(0.0, |(score, _)| *score);
+    scored.retain(|(score, _)| *score >= LIKE.max(best - NEARLY));
     scored.dedup_by_key(|(_, candidate)| *candidate);
     scored.into_iter().take(3).map(|(_, candidate)| candidate).collect()
 }
 
 /// From 0 to 1. A part of a name counts as near: people remember the word, not what stands around it.
 fn likeness(wanted: &str, candidate: &str) -> f64 {
-    let whole = strsim::jaro_winkler(wanted, candidate);
+    let whole = strsim::normalized_damerau_levenshtein(wanted, candidate);
     if wanted.len() >= 3 && candidate.contains(wanted) {
         whole.max(0.9)
     } else {

@@ -96,7 +96,6 @@ impl Translate {
         let resources = dump.resources.len();
         let snapshot = Snapshot::from_resources(dump.resources);
         let translation = translate(&snapshot, &options);
-        progress.phase("writing");
         let objects = translation.objects();
         let write = |out: &mut dyn Write| match self.format {
             Format::ApisixYaml => apisix_yaml::write(objects, out),
@@ -104,10 +103,17 @@ impl Translate {
             Format::Shdict => objects::write_shdict(objects, out),
         };
         match &self.output {
-            Some(path) => output::to_file(path, write)?,
-            None => output::to_stdout(write)?,
+            Some(path) => {
+                progress.phase("writing");
+                output::to_file(path, write)?;
+                drop(progress);
+            }
+            None => {
+                // The terminal may be the same one.
+                drop(progress);
+                output::to_stdout(write)?;
+            }
         }
-        drop(progress);
         let mut findings: Vec<&Finding> = dump.findings.iter().chain(translation.findings()).collect();
         findings.sort();
         let report = Report {

@@ -1,11 +1,12 @@
 //! The difference between two translations: objects line by line, findings that come and go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::io::{self, Write};
 
 use amesh_core::Finding;
 use amesh_core::apisix::{Key, Object, Objects};
+use amesh_core::finding::ResourceName;
 use similar::{ChangeTag, TextDiff};
 
 use super::apisix_yaml;
@@ -80,11 +81,37 @@ impl<'a> Difference<'a> {
     }
 }
 
-/// Those of the first list that are not in the second. Both are sorted.
-fn missing<'a>(list: &'a [Finding], from: &[Finding]) -> Vec<&'a Finding> {
-    list.iter()
-        .filter(|finding| from.binary_search(finding).is_err())
-        .collect()
+/// Those of the first list that have no counterpart in the second. Both are sorted.
+///
+/// A counterpart is the same finding, or one that differs in nothing but the numbers in its path: a route that is
+/// inserted moves all routes behind it, and changes none of them.
+fn missing<'a>(list: &'a [Finding], from: &'a [Finding]) -> Vec<&'a Finding> {
+    let alone = |list: &'a [Finding], from: &[Finding]| {
+        let alone = list.iter().filter(|finding| from.binary_search(finding).is_err());
+        alone.collect::<Vec<&'a Finding>>()
+    };
+    let mut counterparts: BTreeMap<Shape<'_>, usize> = BTreeMap::new();
+    for finding in alone(from, list) {
+        *counterparts.entry(shape(finding)).or_default() += 1;
+    }
+    let mut missing = alone(list, from);
+    missing.retain(|finding| match counterparts.get_mut(&shape(finding)) {
+        Some(left) if *left > 0 => {
+            *left -= 1;
+            false
+        }
+        _ => true,
+    });
+    missing
+}
+
+type Shape<'a> = (&'a str, &'a ResourceName, String, Option<&'a str>, bool);
+
+/// The finding with the numbers taken out of its path.
+fn shape(finding: &Finding) -> Shape<'_> {
+    let path = finding.path.replace(|character: char| character.is_ascii_digit(), "");
+    let detail = finding.detail.as_deref();
+    (finding.rule.name, &finding.resource, path, detail, finding.permitted)
 }
 
 fn text(finding: &Finding) -> String {

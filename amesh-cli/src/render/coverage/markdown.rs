@@ -47,6 +47,16 @@ pub(crate) fn write(used: Option<&Used>, out: &mut dyn Write) -> io::Result<()> 
             }
         }
     }
+    let unowned = used.map(Used::unowned).unwrap_or_default();
+    if !unowned.is_empty() {
+        writeln!(
+            out,
+            "\n## In no row\n\nWhat holds these is not carried over.\n\n| name | set |\n| --- | ---: |"
+        )?;
+    }
+    for (name, times) in unowned {
+        writeln!(out, "| {name} | {times} |")?;
+    }
     Ok(())
 }
 
