@@ -78,7 +78,9 @@ impl Unit {
             }
             Self::Cluster(name) => run_cluster(name, snapshot, setting, options, findings),
             Self::Other(_) => {
-                resource::report_other(&findings);
+                if snapshot.get(findings.resource()).is_some() {
+                    resource::report_other(&findings);
+                }
                 Ran {
                     findings: findings.into_sorted(),
                     ..Ran::default()
@@ -159,7 +161,9 @@ fn run_routes(
     findings: &Findings<'_>,
 ) -> Vec<Object> {
     let Some(config) = snapshot.route_configuration(name) else {
-        findings.add(&resource::ROUTES_MISSING, Path::root());
+        if snapshot.referrers(findings.resource()).next().is_some() {
+            findings.add(&resource::ROUTES_MISSING, Path::root());
+        }
         return Vec::new();
     };
     let used: Vec<&Use> = uses
@@ -199,11 +203,12 @@ fn run_cluster(name: &str, snapshot: &Snapshot, setting: &Setting, options: &Opt
         })
         .next()
         .is_some();
+    let message = snapshot.cluster(name);
     // What no route leads to needs no upstream; a dump of clusters alone is translated for its own sake.
-    if !referred && !setting.no_routes {
+    if !referred && (message.is_none() || !setting.no_routes) {
         return Ran::default();
     }
-    let Some(message) = snapshot.cluster(name) else {
+    let Some(message) = message else {
         findings.add(&resource::CLUSTER_MISSING, Path::root());
         let upstream = Object::Upstream(cluster::no_nodes(name));
         return Ran {

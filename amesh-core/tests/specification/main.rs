@@ -7,4 +7,6 @@ mod apisix_schema;
 mod coverage;
 mod fixture;
 mod golden;
+mod laws;
+mod no_panic;
 mod reflect;
