@@ -48,3 +48,8 @@ translate *args:
 # What the continuous integration runs.
 ci:
     bash .ci/run
+
+# Looks for input that panics: `just fuzz dump` or `just fuzz translate` (needs cargo-fuzz; the fixtures are seeds).
+fuzz target seconds="60":
+    mkdir -p fuzz/corpus/{{ target }}
+    cargo fuzz run --sanitizer none {{ target }} fuzz/corpus/{{ target }} fixtures -- -max_total_time={{ seconds }} -max_len=16384

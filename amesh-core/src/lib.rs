@@ -24,3 +24,8 @@ pub use finding::{Finding, Outcome, Rule};
 pub use plan::{Change, ChangeSet, plan};
 pub use snapshot::{Dirty, Snapshot, Update};
 pub use translate::{Arrival, Options, Target, Translation, translate};
+
+/// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

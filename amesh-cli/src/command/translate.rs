@@ -102,17 +102,14 @@ impl Translate {
             Format::Json => objects::write_json(objects, out),
             Format::Shdict => objects::write_shdict(objects, out),
         };
-        match &self.output {
-            Some(path) => {
-                progress.phase("writing");
-                output::to_file(path, write)?;
-                drop(progress);
-            }
-            None => {
-                // The terminal may be the same one.
-                drop(progress);
-                output::to_stdout(write)?;
-            }
+        if let Some(path) = &self.output {
+            progress.phase("writing");
+            output::to_file(path, write)?;
+            drop(progress);
+        } else {
+            // The terminal may be the same one.
+            drop(progress);
+            output::to_stdout(write)?;
         }
         let mut findings: Vec<&Finding> = dump.findings.iter().chain(translation.findings()).collect();
         findings.sort();
