@@ -154,6 +154,15 @@ fn subject(kind: Option<&ResourceType>, name: Option<&str>) -> String {
     }
 }
 
+/// A place that may be the resource itself.
+fn place(path: &str) -> String {
+    if path.is_empty() {
+        String::new()
+    } else {
+        format!("{path}: ")
+    }
+}
+
 /// Why a resource is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -162,7 +171,7 @@ pub enum Reason {
     #[error("malformed protobuf: {0}")]
     Malformed(String),
     /// The JSON is not a message of that type.
-    #[error("{path}: {message}")]
+    #[error("{}{message}", place(.path))]
     Json {
         /// The place in the document.
         path: String,
@@ -176,7 +185,7 @@ pub enum Reason {
     #[error("the resource has no name")]
     Nameless,
     /// Envoy refuses this configuration.
-    #[error("{path}: {message}")]
+    #[error("{}{message}", place(.path))]
     Invalid {
         /// The field.
         path: String,

@@ -44,7 +44,7 @@ fn yaml(text: &str) -> Result<String, Error> {
         with_snippet: false,
         budget: serde_saphyr::budget! {
             max_documents: 64,
-            max_depth: 120,
+            max_depth: 64,
             // Envoy's own resources have none; a hand that repeats a block needs a handful.
             max_aliases: 1_000,
             max_anchors: 1_000,
