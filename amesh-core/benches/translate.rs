@@ -4,7 +4,12 @@
 //! `10000` services of ten endpoints, `translate_and_plan` should stay below 1.5 times `decode_with_prost`, and
 //! `one_endpoint` should not depend on the number of services.
 
-#![expect(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "a benchmark is no library")]
+#![expect(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a benchmark is no library"
+)]
 
 #[path = "support/mesh.rs"]
 mod mesh;
@@ -36,33 +41,48 @@ fn options() -> Options {
 }
 
 fn resources(mesh: &Mesh) -> Vec<Resource> {
-    mesh.resources().map(|(message, bytes)| decode(message, bytes).unwrap()).collect()
+    mesh.resources()
+        .map(|(message, bytes)| decode(message, bytes).unwrap())
+        .collect()
 }
 
 #[divan::bench(args = SIZES, sample_count = 10, sample_size = 1)]
 fn decode_with_prost(bencher: Bencher<'_, '_>, services: usize) {
     let mesh = mesh::mesh(services, ENDPOINTS);
-    bencher.counter(divan::counter::BytesCount::new(mesh.len())).bench_local(|| {
-        let listener = Listener::decode(mesh.listener.as_slice()).unwrap();
-        let routes = RouteConfiguration::decode(mesh.routes.as_slice()).unwrap();
-        let clusters: Vec<Cluster> = mesh.clusters.iter().map(|bytes| Cluster::decode(bytes.as_slice()).unwrap()).collect();
-        let assignments: Vec<ClusterLoadAssignment> =
-            mesh.assignments.iter().map(|bytes| ClusterLoadAssignment::decode(bytes.as_slice()).unwrap()).collect();
-        (listener, routes, clusters, assignments)
-    });
+    bencher
+        .counter(divan::counter::BytesCount::new(mesh.len()))
+        .bench_local(|| {
+            let listener = Listener::decode(mesh.listener.as_slice()).unwrap();
+            let routes = RouteConfiguration::decode(mesh.routes.as_slice()).unwrap();
+            let clusters: Vec<Cluster> = mesh
+                .clusters
+                .iter()
+                .map(|bytes| Cluster::decode(bytes.as_slice()).unwrap())
+                .collect();
+            let assignments: Vec<ClusterLoadAssignment> = mesh
+                .assignments
+                .iter()
+                .map(|bytes| ClusterLoadAssignment::decode(bytes.as_slice()).unwrap())
+                .collect();
+            (listener, routes, clusters, assignments)
+        });
 }
 
 /// With the audit for what is newer than our types, and the checks of what Envoy refuses.
 #[divan::bench(args = SIZES, sample_count = 10, sample_size = 1)]
 fn decode_with_amesh(bencher: Bencher<'_, '_>, services: usize) {
     let mesh = mesh::mesh(services, ENDPOINTS);
-    bencher.counter(divan::counter::BytesCount::new(mesh.len())).bench_local(|| resources(&mesh));
+    bencher
+        .counter(divan::counter::BytesCount::new(mesh.len()))
+        .bench_local(|| resources(&mesh));
 }
 
 #[divan::bench(args = SIZES, sample_count = 10, sample_size = 1)]
 fn index(bencher: Bencher<'_, '_>, services: usize) {
     let resources = resources(&mesh::mesh(services, ENDPOINTS));
-    bencher.with_inputs(|| resources.clone()).bench_local_values(Snapshot::from_resources);
+    bencher
+        .with_inputs(|| resources.clone())
+        .bench_local_values(Snapshot::from_resources);
 }
 
 #[divan::bench(args = SIZES, sample_count = 10, sample_size = 1)]
@@ -85,7 +105,10 @@ fn one_endpoint(bencher: Bencher<'_, '_>, services: usize) {
         generation += 1;
         let bytes = mesh::assignment(services / 2, ENDPOINTS, generation).encode_to_vec();
         let resource = decode("envoy.config.endpoint.v3.ClusterLoadAssignment", &bytes).unwrap();
-        let dirty = snapshot.apply(Update { put: vec![resource], removed: Vec::new() });
+        let dirty = snapshot.apply(Update {
+            put: vec![resource],
+            removed: Vec::new(),
+        });
         let changes = translation.update(&snapshot, &dirty);
         assert_eq!(changes.changes.len(), 1);
         changes

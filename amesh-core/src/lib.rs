@@ -1,5 +1,6 @@
 //! Maps Envoy's xDS resources, as Istio sends them, to Apache APISIX objects, with a finding for everything that is not
 //! carried over.
+#![warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice)]
 #![cfg_attr(
     test,
     expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")

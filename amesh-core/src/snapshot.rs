@@ -85,7 +85,7 @@ impl Snapshot {
                     dirty.appeared_or_gone.insert(name.clone());
                 }
             }
-            self.refer(&name, reference::of(&resource.body), &mut dirty);
+            self.refer(&name, &reference::of(&resource.body), &mut dirty);
             self.resources
                 .entry(kind)
                 .or_default()
@@ -99,7 +99,7 @@ impl Snapshot {
                 .and_then(|by_name| by_name.remove(&name.name))
                 .is_some()
             {
-                self.refer(&name, BTreeSet::new(), &mut dirty);
+                self.refer(&name, &BTreeSet::new(), &mut dirty);
                 dirty.appeared_or_gone.insert(name.clone());
                 dirty.changed.insert(name);
             }
@@ -107,14 +107,14 @@ impl Snapshot {
         dirty
     }
 
-    fn refer(&mut self, from: &ResourceName, to: BTreeSet<ResourceName>, dirty: &mut Dirty) {
+    fn refer(&mut self, from: &ResourceName, to: &BTreeSet<ResourceName>, dirty: &mut Dirty) {
         let before = if to.is_empty() {
             self.references.remove(from)
         } else {
             self.references.insert(from.clone(), to.clone())
         }
         .unwrap_or_default();
-        for gone in before.difference(&to) {
+        for gone in before.difference(to) {
             if let Some(referrers) = self.referrers.get_mut(gone) {
                 referrers.remove(from);
                 if referrers.is_empty() {

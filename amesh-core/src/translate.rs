@@ -32,7 +32,22 @@ use crate::snapshot::{Dirty, Snapshot};
 
 /// The features, sorted by name: the one list of them.
 pub(crate) static FEATURES: &[&Feature] = &[
+    &cluster::FEATURE,
+    &cluster::circuit_breaker::FEATURE,
+    &cluster::common_lb::FEATURE,
+    &cluster::connection::FEATURE,
+    &cluster::discovery::FEATURE,
+    &cluster::extension::FEATURE,
+    &cluster::health_check::FEATURE,
+    &cluster::http2::FEATURE,
+    &cluster::load_balancing::FEATURE,
+    &cluster::outlier_detection::FEATURE,
+    &cluster::protocol::FEATURE,
+    &cluster::transport_socket::FEATURE,
     &crate::dump::FEATURE,
+    &endpoint::FEATURE,
+    &endpoint::health::FEATURE,
+    &endpoint::weight::FEATURE,
     &http_filter::FEATURE,
     &http_filter::rbac::FEATURE,
     &http_filter::table::FEATURE,
@@ -54,6 +69,7 @@ pub(crate) static FEATURES: &[&Feature] = &[
     &route::query::FEATURE,
     &route::virtual_host::FEATURE,
     &route::weighted::FEATURE,
+    &value::address::FEATURE,
     &value::fraction::FEATURE,
     &value::string_match::FEATURE,
 ];

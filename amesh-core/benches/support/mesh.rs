@@ -43,16 +43,27 @@ pub struct Mesh {
 }
 
 fn any<M: Message + Name>(message: &M) -> Any {
-    Any { type_url: M::type_url(), value: message.encode_to_vec() }
+    Any {
+        type_url: M::type_url(),
+        value: message.encode_to_vec(),
+    }
 }
 
 fn text(value: &str) -> Value {
-    Value { kind: Some(ValueKind::StringValue(value.to_owned())) }
+    Value {
+        kind: Some(ValueKind::StringValue(value.to_owned())),
+    }
 }
 
 fn metadata(filter: &str, fields: &[(&str, &str)]) -> Metadata {
-    let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect();
-    Metadata { filter_metadata: HashMap::from([(filter.to_owned(), Struct { fields })]), ..Metadata::default() }
+    let fields = fields
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), text(value)))
+        .collect();
+    Metadata {
+        filter_metadata: HashMap::from([(filter.to_owned(), Struct { fields })]),
+        ..Metadata::default()
+    }
 }
 
 fn host(service: usize) -> String {
@@ -64,12 +75,21 @@ pub fn cluster_name(service: usize) -> String {
 }
 
 fn socket_address(address: String, port: u32) -> Option<Address> {
-    let socket = SocketAddress { address, port_specifier: Some(PortSpecifier::PortValue(port)), ..SocketAddress::default() };
-    Some(Address { address: Some(Kind::SocketAddress(socket)) })
+    let socket = SocketAddress {
+        address,
+        port_specifier: Some(PortSpecifier::PortValue(port)),
+        ..SocketAddress::default()
+    };
+    Some(Address {
+        address: Some(Kind::SocketAddress(socket)),
+    })
 }
 
 fn cluster(service: usize) -> Cluster {
-    let secret = |name: &str| SdsSecretConfig { name: name.to_owned(), sds_config: None };
+    let secret = |name: &str| SdsSecretConfig {
+        name: name.to_owned(),
+        sds_config: None,
+    };
     let tls = UpstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: vec!["istio-peer-exchange".to_owned(), "istio".to_owned()],
@@ -79,20 +99,34 @@ fn cluster(service: usize) -> Cluster {
         sni: format!("outbound_.8080_._.{}", host(service)),
         ..UpstreamTlsContext::default()
     };
-    let socket = |name: &str, config: Any| TransportSocket { name: name.to_owned(), config_type: Some(ConfigType::TypedConfig(config)) };
+    let socket = |name: &str, config: Any| TransportSocket {
+        name: name.to_owned(),
+        config_type: Some(ConfigType::TypedConfig(config)),
+    };
     let none = Some(UInt32Value { value: u32::MAX });
-    let thresholds = Thresholds { max_connections: none, max_pending_requests: none, max_requests: none, max_retries: none, ..Thresholds::default() };
+    let thresholds = Thresholds {
+        max_connections: none,
+        max_pending_requests: none,
+        max_requests: none,
+        max_retries: none,
+        ..Thresholds::default()
+    };
     Cluster {
         name: cluster_name(service),
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
         eds_cluster_config: Some(EdsClusterConfig::default()),
         connect_timeout: Some(Duration { seconds: 10, nanos: 0 }),
-        circuit_breakers: Some(CircuitBreakers { thresholds: vec![thresholds], ..CircuitBreakers::default() }),
+        circuit_breakers: Some(CircuitBreakers {
+            thresholds: vec![thresholds],
+            ..CircuitBreakers::default()
+        }),
         metadata: Some(metadata("istio", &[("subset", ""), ("default_original_port", "8080")])),
         transport_socket_matches: vec![
             TransportSocketMatch {
                 name: "tlsMode-istio".to_owned(),
-                r#match: Some(Struct { fields: HashMap::from([("tlsMode".to_owned(), text("istio"))]) }),
+                r#match: Some(Struct {
+                    fields: HashMap::from([("tlsMode".to_owned(), text("istio"))]),
+                }),
                 transport_socket: Some(socket("envoy.transport_sockets.tls", any(&tls))),
             },
             TransportSocketMatch {
@@ -114,7 +148,10 @@ pub fn assignment(service: usize, endpoints: usize, generation: usize) -> Cluste
             load_balancing_weight: Some(UInt32Value { value: 1 }),
             metadata: Some(metadata("envoy.transport_socket_match", &[("tlsMode", "istio")])),
             host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
-                address: socket_address(format!("10.{}.{}.{}", number >> 16 & 255, number >> 8 & 255, number & 255), 8080),
+                address: socket_address(
+                    format!("10.{}.{}.{}", number >> 16 & 255, number >> 8 & 255, number & 255),
+                    8080,
+                ),
                 ..Endpoint::default()
             })),
         }
@@ -145,12 +182,24 @@ fn virtual_host(service: usize) -> VirtualHost {
     };
     VirtualHost {
         name: format!("{host}:8080"),
-        domains: vec![host.clone(), format!("{host}."), short(3), short(2), format!("10.96.{}.{}", service >> 8 & 255, service & 255)],
+        domains: vec![
+            host.clone(),
+            format!("{host}."),
+            short(3),
+            short(2),
+            format!("10.96.{}.{}", service >> 8 & 255, service & 255),
+        ],
         routes: vec![Route {
             name: "default".to_owned(),
-            r#match: Some(RouteMatch { path_specifier: Some(PathSpecifier::Prefix("/".to_owned())), ..RouteMatch::default() }),
+            r#match: Some(RouteMatch {
+                path_specifier: Some(PathSpecifier::Prefix("/".to_owned())),
+                ..RouteMatch::default()
+            }),
             action: Some(Action::Route(action)),
-            decorator: Some(Decorator { operation: format!("{host}:8080/*"), propagate: None }),
+            decorator: Some(Decorator {
+                operation: format!("{host}:8080/*"),
+                propagate: None,
+            }),
             ..Route::default()
         }],
         include_request_attempt_count: true,
@@ -162,14 +211,23 @@ fn virtual_host(service: usize) -> VirtualHost {
 pub fn mesh(services: usize, endpoints: usize) -> Mesh {
     let manager = HttpConnectionManager {
         stat_prefix: "outbound_0.0.0.0_8080".to_owned(),
-        route_specifier: Some(RouteSpecifier::Rds(Rds { route_config_name: "8080".to_owned(), config_source: None })),
+        route_specifier: Some(RouteSpecifier::Rds(Rds {
+            route_config_name: "8080".to_owned(),
+            config_source: None,
+        })),
         ..HttpConnectionManager::default()
     };
-    let filter = Filter { name: "hcm".to_owned(), config_type: Some(FilterConfig::TypedConfig(any(&manager))) };
+    let filter = Filter {
+        name: "hcm".to_owned(),
+        config_type: Some(FilterConfig::TypedConfig(any(&manager))),
+    };
     let listener = Listener {
         name: "0.0.0.0_8080".to_owned(),
         address: socket_address("0.0.0.0".to_owned(), 8080),
-        filter_chains: vec![FilterChain { filters: vec![filter], ..FilterChain::default() }],
+        filter_chains: vec![FilterChain {
+            filters: vec![filter],
+            ..FilterChain::default()
+        }],
         ..Listener::default()
     };
     let routes = RouteConfiguration {
@@ -182,7 +240,9 @@ pub fn mesh(services: usize, endpoints: usize) -> Mesh {
         listener: listener.encode_to_vec(),
         routes: routes.encode_to_vec(),
         clusters: (0..services).map(|service| cluster(service).encode_to_vec()).collect(),
-        assignments: (0..services).map(|service| assignment(service, endpoints, 0).encode_to_vec()).collect(),
+        assignments: (0..services)
+            .map(|service| assignment(service, endpoints, 0).encode_to_vec())
+            .collect(),
     }
 }
 
@@ -193,9 +253,14 @@ impl Mesh {
             ("envoy.config.listener.v3.Listener", self.listener.as_slice()),
             ("envoy.config.route.v3.RouteConfiguration", self.routes.as_slice()),
         ];
-        let clusters = self.clusters.iter().map(|bytes| ("envoy.config.cluster.v3.Cluster", bytes.as_slice()));
-        let assignments =
-            self.assignments.iter().map(|bytes| ("envoy.config.endpoint.v3.ClusterLoadAssignment", bytes.as_slice()));
+        let clusters = self
+            .clusters
+            .iter()
+            .map(|bytes| ("envoy.config.cluster.v3.Cluster", bytes.as_slice()));
+        let assignments = self
+            .assignments
+            .iter()
+            .map(|bytes| ("envoy.config.endpoint.v3.ClusterLoadAssignment", bytes.as_slice()));
         one.into_iter().chain(clusters).chain(assignments)
     }
 

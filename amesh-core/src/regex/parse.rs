@@ -108,7 +108,7 @@ impl Parser<'_> {
     fn bounds(&mut self) -> Result<Option<(u32, Option<u32>)>, RegexError> {
         let mut ahead = self.rest.clone();
         ahead.next();
-        let mut number = |ahead: &mut Peekable<Chars<'_>>| {
+        let number = |ahead: &mut Peekable<Chars<'_>>| {
             let mut digits = String::new();
             while let Some(digit) = ahead.next_if(char::is_ascii_digit) {
                 digits.push(digit);
@@ -225,13 +225,13 @@ impl Parser<'_> {
             'C' => return Err(RegexError::NotPortable("\\C".to_owned())),
             'p' | 'P' => return Err(self.unicode_class(next)),
             'Q' => self.quotation(),
-            _ => match class::perl(next) {
-                Some(class) => Node::Class(class),
-                None => {
-                    let character = self.escaped_character(next)?;
-                    self.literal(character)
+            _ => {
+                if let Some(class) = class::perl(next) {
+                    return Ok(Node::Class(class));
                 }
-            },
+                let character = self.escaped_character(next)?;
+                self.literal(character)
+            }
         })
     }
 
@@ -319,11 +319,12 @@ impl Parser<'_> {
                 break;
             }
             first = false;
-            if next == '[' && self.rest.peek() == Some(&':') {
-                if let Some(class) = self.posix_class()? {
-                    ranges.extend_from_slice(class.ranges());
-                    continue;
-                }
+            if next == '['
+                && self.rest.peek() == Some(&':')
+                && let Some(class) = self.posix_class()?
+            {
+                ranges.extend_from_slice(class.ranges());
+                continue;
             }
             if next == '\\'
                 && let Some(&letter) = self.rest.peek()

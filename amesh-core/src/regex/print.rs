@@ -90,7 +90,8 @@ fn print_class(class: &Class, end: Option<char>, repeated: bool, out: &mut Strin
     let (ascii, beyond) = (class.ascii(), class.beyond_ascii());
     let beyond_count = beyond.len();
     if beyond_count == 0 {
-        return print_ascii(&ascii, out);
+        print_ascii(&ascii, out);
+        return Ok(());
     }
     // What the bytes of characters beyond ASCII look like.
     if beyond.ranges() == [(0x80, LAST)] {
@@ -115,16 +116,15 @@ fn print_class(class: &Class, end: Option<char>, repeated: bool, out: &mut Strin
         .flat_map(|(low, high)| *low..=*high)
         .filter_map(char::from_u32)
         .map(|character| {
-            character
-                .to_string()
-                .bytes()
-                .map(|byte| format!("\\x{byte:02x}"))
-                .collect()
+            character.to_string().bytes().fold(String::new(), |mut bytes, byte| {
+                let _ = write!(bytes, "\\x{byte:02x}");
+                bytes
+            })
         })
         .collect();
     out.push_str("(?:");
     if ascii.len() > 0 {
-        print_ascii(&ascii, out)?;
+        print_ascii(&ascii, out);
         out.push('|');
     }
     out.push_str(&spelled.join("|"));
@@ -132,14 +132,13 @@ fn print_class(class: &Class, end: Option<char>, repeated: bool, out: &mut Strin
     Ok(())
 }
 
-fn print_ascii(ascii: &Class, out: &mut String) -> Result<(), RegexError> {
+fn print_ascii(ascii: &Class, out: &mut String) {
     match ascii.ranges() {
         // No character at all: nothing can match here.
         [] => out.push_str("(?!)"),
         [(low, high)] if low == high => out.push_str(&literal(*low)),
         _ => print_bytes(ascii, "", false, out),
     }
-    Ok(())
 }
 
 /// A bracketed class of ASCII characters, with `more` in it.

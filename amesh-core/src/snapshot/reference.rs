@@ -35,7 +35,7 @@ pub(crate) fn assignment_of(cluster: &Cluster) -> Option<&str> {
         Some(ClusterDiscoveryType::Type(kind)) => *kind == i32::from(DiscoveryType::Eds),
         Some(ClusterDiscoveryType::ClusterType(_)) | None => false,
     };
-    by_discovery.then(|| match &cluster.eds_cluster_config {
+    by_discovery.then_some(match &cluster.eds_cluster_config {
         Some(eds) if !eds.service_name.is_empty() => eds.service_name.as_str(),
         _ => cluster.name.as_str(),
     })

@@ -16,7 +16,7 @@ use envoy_types::pb::google::protobuf::Any;
 use prost::{Message as _, Name as _};
 
 use self::table::{Filter, filter};
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::coverage::{Feature, Message, exact, unsupported};
 use crate::decode::extension::message_name;
 use crate::finding::{Findings, Outcome, Path, Rule};
 

@@ -210,7 +210,7 @@ fn run_cluster(name: &str, snapshot: &Snapshot, setting: &Setting, options: &Opt
     }
     let Some(message) = message else {
         findings.add(&resource::CLUSTER_MISSING, Path::root());
-        let upstream = Object::Upstream(cluster::no_nodes(name));
+        let upstream = Object::Upstream(Box::new(cluster::no_nodes(name)));
         return Ran {
             objects: vec![upstream],
             findings: findings.into_sorted(),
@@ -230,7 +230,7 @@ fn run_cluster(name: &str, snapshot: &Snapshot, setting: &Setting, options: &Opt
     let mut all = findings.into_sorted();
     all.extend(assignment_findings.into_sorted());
     Ran {
-        objects: vec![Object::Upstream(upstream)],
+        objects: vec![Object::Upstream(Box::new(upstream))],
         findings: all,
         named: BTreeMap::new(),
     }

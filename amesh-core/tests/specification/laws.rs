@@ -38,8 +38,8 @@ fn update(step: &Step) -> Update {
         name: resource.name.clone(),
     };
     Update {
-        put: put.iter().map(|index| index.get(&*RESOURCES).clone()).collect(),
-        removed: removed.iter().map(|index| name(index.get(&*RESOURCES))).collect(),
+        put: put.iter().map(|index| index.get(&RESOURCES).clone()).collect(),
+        removed: removed.iter().map(|index| name(index.get(&RESOURCES))).collect(),
     }
 }
 
@@ -139,7 +139,7 @@ proptest! {
     fn the_order_of_resources_does_not_matter(indices in prop::collection::vec(any::<prop::sample::Index>(), 0..12)) {
         // Of resources with one name the last counts, so names must be different here.
         let mut seen = BTreeSet::new();
-        let mut resources: Vec<Resource> = indices.iter().map(|index| index.get(&*RESOURCES).clone()).collect();
+        let mut resources: Vec<Resource> = indices.iter().map(|index| index.get(&RESOURCES).clone()).collect();
         resources.retain(|resource| seen.insert((resource.body.kind(), resource.name.clone())));
         let forward = translate(&Snapshot::from_resources(resources.clone()), &Options::default());
         resources.reverse();

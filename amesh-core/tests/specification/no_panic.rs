@@ -44,7 +44,7 @@ proptest! {
         picks in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..6)
     ) {
         let damaged = picks.iter().filter_map(|(which, place, byte)| {
-            let (kind, mut bytes) = which.get(&*BYTES).clone();
+            let (kind, mut bytes) = which.get(&BYTES).clone();
             if !bytes.is_empty() {
                 let place = place.index(bytes.len());
                 bytes[place] = *byte;

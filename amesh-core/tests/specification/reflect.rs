@@ -136,7 +136,7 @@ pub(crate) fn ablations(message: &DynamicMessage, enter: &dyn Fn(&Field, &Dynami
                 for (index, item) in list.iter().enumerate() {
                     if let Value::Message(below) = item {
                         replace(below, &|slot, changed| {
-                            slot.as_list_mut().unwrap()[index] = Value::Message(changed)
+                            slot.as_list_mut().unwrap()[index] = Value::Message(changed);
                         });
                     }
                 }

@@ -1,4 +1,4 @@
-//! `RBAC`: Istio's AuthorizationPolicy. Not carried over, so what it guards is answered 403.
+//! `RBAC`: Istio's `AuthorizationPolicy`. Not carried over, so what it guards is answered 403.
 
 use envoy_types::pb::envoy::config::rbac::v3::rbac::Action;
 use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::{Rbac, RbacPerRoute};

@@ -217,17 +217,15 @@ pub(super) fn filter_chain(
         }
     }
     match transport_socket {
-        Some(socket) => {
-            if !is_plaintext(socket) {
-                conditions.push(Expr::equal("scheme", "https"));
-                let detail = Some(socket.name.clone());
-                if !findings.permits(&DOWNSTREAM_TLS, at.field("transport_socket"), detail) {
-                    refused = refused.or(Some(503));
-                }
+        Some(socket) if !is_plaintext(socket) => {
+            conditions.push(Expr::equal("scheme", "https"));
+            let detail = Some(socket.name.clone());
+            if !findings.permits(&DOWNSTREAM_TLS, at.field("transport_socket"), detail) {
+                refused = refused.or(Some(503));
             }
         }
         None if siblings.tls => conditions.push(Expr::equal("scheme", "http")),
-        None => {}
+        Some(_) | None => {}
     }
     conditions.sort();
     conditions.dedup();
@@ -350,9 +348,9 @@ fn chain_match(matched: &FilterChainMatch, siblings: &Siblings<'_>, at: Path<'_>
     ] {
         if set {
             if findings.permits(rule, at.field(field), None) {
-                left_out = true
+                left_out = true;
             } else {
-                refused = true
+                refused = true;
             }
         }
     }

@@ -276,7 +276,7 @@ pub(super) fn route_action(
     };
     let answer = match cluster_specifier {
         Some(ClusterSpecifier::Cluster(name)) => Some(to_cluster(name, unavailable, clusters)),
-        Some(ClusterSpecifier::WeightedClusters(list)) => weighted(list, at.field("weighted_clusters"), findings),
+        Some(ClusterSpecifier::WeightedClusters(list)) => Some(weighted(list, at.field("weighted_clusters"), findings)),
         Some(ClusterSpecifier::ClusterHeader(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_header"),
         Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_specifier_plugin"),
         Some(ClusterSpecifier::InlineClusterSpecifierPlugin(_)) => {

@@ -45,8 +45,8 @@ static BODY: Rule = Rule::new(
     "use plain text without `$`",
 );
 
-/// The answer; never left out, since the status is always known.
-pub(super) fn direct_response(response: &DirectResponseAction, at: Path<'_>, findings: &Findings) -> Option<Answer> {
+/// The answer. The status is always known; a body that is not is left out.
+pub(super) fn direct_response(response: &DirectResponseAction, at: Path<'_>, findings: &Findings) -> Answer {
     let DirectResponseAction {
         status,
         body,
@@ -59,7 +59,7 @@ pub(super) fn direct_response(response: &DirectResponseAction, at: Path<'_>, fin
         .as_ref()
         .and_then(|source| inline(source, at.field("body"), findings))
         .unwrap_or_default();
-    Some(Answer::Status { status: *status, body })
+    Answer::Status { status: *status, body }
 }
 
 fn inline(source: &DataSource, at: Path<'_>, findings: &Findings) -> Option<String> {

@@ -184,9 +184,10 @@ pub(super) fn entry(route: &Route, clusters: &Clusters<'_>, at: Path<'_>, findin
             let forwarded = route_action(action, clusters, at.field("route"), findings);
             (forwarded.answer, forwarded.websocket)
         }
-        Some(Action::DirectResponse(response)) => {
-            (direct_response(response, at.field("direct_response"), findings), None)
-        }
+        Some(Action::DirectResponse(response)) => (
+            Some(direct_response(response, at.field("direct_response"), findings)),
+            None,
+        ),
         Some(Action::Redirect(_)) => (refused(&REDIRECT, at.field("redirect"), findings), None),
         Some(Action::FilterAction(_)) => (refused(&ACTION, at.field("filter_action"), findings), None),
         Some(Action::NonForwardingAction(_)) => (refused(&ACTION, at.field("non_forwarding_action"), findings), None),

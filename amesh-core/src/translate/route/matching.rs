@@ -126,9 +126,9 @@ pub(crate) fn matching(route_match: &RouteMatch, at: Path<'_>, findings: &Findin
     let (mut refused, mut left_out) = (false, false);
     let mut refuse = |Refused(rule): Refused| {
         if findings.options().permits(rule) {
-            left_out = true
+            left_out = true;
         } else {
-            refused = true
+            refused = true;
         }
     };
     let mut report = |rule: &'static Rule, at: Path<'_>| {
@@ -181,7 +181,7 @@ pub(crate) fn matching(route_match: &RouteMatch, at: Path<'_>, findings: &Findin
     }) = runtime_fraction
     {
         // Without a value the fraction is of a hundred, and zero.
-        match share(&default_value.unwrap_or_default(), Digits::Match) {
+        match share(default_value.unwrap_or_default(), Digits::Match) {
             Some(Share::All) => {}
             Some(Share::None) => return None,
             Some(Share::Some(expr)) => conditions.push(expr),

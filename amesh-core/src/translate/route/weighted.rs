@@ -86,8 +86,8 @@ static HOST_REWRITE: Rule = Rule::new(
 /// The most upstreams that a rule of `traffic-split` takes.
 const MOST: usize = 20;
 
-/// What becomes of requests that are shared out; `None` when the route is left out by the operator's leave.
-pub(super) fn weighted(list: &WeightedCluster, at: Path<'_>, findings: &Findings) -> Option<Answer> {
+/// What becomes of requests that are shared out.
+pub(super) fn weighted(list: &WeightedCluster, at: Path<'_>, findings: &Findings) -> Answer {
     #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
     let WeightedCluster {
         clusters,
@@ -148,19 +148,19 @@ pub(super) fn weighted(list: &WeightedCluster, at: Path<'_>, findings: &Findings
         }
     }
     if let Some(status) = refused {
-        return Some(Answer::Status {
+        return Answer::Status {
             status,
             body: String::new(),
-        });
+        };
     }
-    Some(match weights.iter().next() {
+    match weights.iter().next() {
         None => Answer::Status {
             status: 503,
             body: String::new(),
         },
         Some((name, _)) if weights.len() == 1 => Answer::Upstream(Id::of(name)),
         Some(_) => Answer::Split(TrafficSplit { rules: rules(&weights) }),
-    })
+    }
 }
 
 fn rules(weights: &BTreeMap<&str, u64>) -> Vec<SplitRule> {

@@ -49,21 +49,21 @@ pub(crate) enum Share {
 }
 
 /// The requests that make up a fraction. `None` when the denominator is newer than Amesh's types.
-pub(crate) fn share(fraction: &FractionalPercent, digits: Digits) -> Option<Share> {
+pub(crate) fn share(fraction: FractionalPercent, digits: Digits) -> Option<Share> {
     let FractionalPercent { numerator, denominator } = fraction;
-    let denominator = match DenominatorType::try_from(*denominator).ok()? {
+    let denominator = match DenominatorType::try_from(denominator).ok()? {
         DenominatorType::Hundred => 100,
         DenominatorType::TenThousand => 10_000,
         DenominatorType::Million => 1_000_000,
     };
-    if *numerator == 0 {
+    if numerator == 0 {
         return Some(Share::None);
     }
-    if *numerator >= denominator {
+    if numerator >= denominator {
         return Some(Share::All);
     }
     Some(Share::Some(below(
-        u64::from(*numerator) * WHOLE / u64::from(denominator),
+        u64::from(numerator) * WHOLE / u64::from(denominator),
         digits,
     )))
 }
@@ -109,7 +109,7 @@ mod tests {
             numerator,
             denominator: denominator.into(),
         };
-        match share(&fraction, Digits::Match) {
+        match share(fraction, Digits::Match) {
             Some(Share::Some(Expr::Compare {
                 value: crate::apisix::Value::Text(text),
                 ..
