@@ -1,6 +1,8 @@
 //! Envoy resources to APISIX objects and findings.
 
 pub(crate) mod cluster;
+pub(crate) mod endpoint;
+pub(crate) mod value;
 
 use std::collections::BTreeSet;
 
@@ -8,7 +10,24 @@ use crate::coverage::Feature;
 use crate::finding::Rule;
 
 /// The features, sorted by name: the one list of them.
-pub(crate) static FEATURES: &[&Feature] = &[];
+pub(crate) static FEATURES: &[&Feature] = &[
+    &cluster::FEATURE,
+    &cluster::circuit_breaker::FEATURE,
+    &cluster::common_lb::FEATURE,
+    &cluster::connection::FEATURE,
+    &cluster::discovery::FEATURE,
+    &cluster::extension::FEATURE,
+    &cluster::health_check::FEATURE,
+    &cluster::http2::FEATURE,
+    &cluster::load_balancing::FEATURE,
+    &cluster::outlier_detection::FEATURE,
+    &cluster::protocol::FEATURE,
+    &cluster::transport_socket::FEATURE,
+    &endpoint::FEATURE,
+    &endpoint::health::FEATURE,
+    &endpoint::weight::FEATURE,
+    &value::address::FEATURE,
+];
 
 /// What the APISIX that will serve the objects allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,0 +1,4 @@
+//! Values that many messages share and that are no resources of their own.
+
+pub(crate) mod address;
+pub(crate) mod duration;
