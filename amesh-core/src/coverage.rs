@@ -4,7 +4,11 @@
 //! Envoy's own descriptors, which a test checks, so a field cannot be forgotten; and fixtures prove each row by
 //! clearing the field and looking at what changes.
 
+mod used;
+
 use crate::finding::Rule;
+
+pub use used::{Used, used_fields};
 
 /// What becomes of one field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +146,15 @@ pub fn field(message: &str, field: &str) -> Option<(&'static Feature, &'static F
         rows.into_iter()
             .find(|row| row.name == field)
             .map(|row| (*feature, row))
+    })
+}
+
+/// The row of an extension that is taken or refused as a whole, with the feature that owns it.
+#[must_use]
+pub fn extension(message: &str) -> Option<(&'static Feature, &'static Extension)> {
+    features().iter().find_map(|feature| {
+        let mut rows = feature.extensions.iter();
+        rows.find(|row| row.message == message).map(|row| (*feature, row))
     })
 }
 

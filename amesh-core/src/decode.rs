@@ -1,6 +1,15 @@
 //! `Any` to typed resource: one entry function, one check per resource of what Envoy itself refuses.
 
+mod check;
+mod cluster;
+mod endpoint;
 pub(crate) mod extension;
+mod header;
+mod listener;
+mod route;
+mod schema;
+mod unknown;
+mod wire;
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +22,8 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use prost::Message as _;
 use serde::Serialize;
+
+use crate::finding::Path;
 
 /// The resource types that Amesh understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -77,7 +88,7 @@ pub struct Resource {
     pub name: String,
     /// The message.
     pub body: Body,
-    /// Fields and enum values on the wire that are newer than Amesh's types, by path.
+    /// What is newer than Amesh's types: fields, enum values and types of extensions, sorted by path.
     pub unknown: Vec<Unknown>,
 }
 
@@ -143,6 +154,15 @@ fn subject(kind: Option<&ResourceType>, name: Option<&str>) -> String {
     }
 }
 
+/// A place that may be the resource itself.
+fn place(path: &str) -> String {
+    if path.is_empty() {
+        String::new()
+    } else {
+        format!("{path}: ")
+    }
+}
+
 /// Why a resource is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -151,7 +171,7 @@ pub enum Reason {
     #[error("malformed protobuf: {0}")]
     Malformed(String),
     /// The JSON is not a message of that type.
-    #[error("{path}: {message}")]
+    #[error("{}{message}", place(.path))]
     Json {
         /// The place in the document.
         path: String,
@@ -165,7 +185,7 @@ pub enum Reason {
     #[error("the resource has no name")]
     Nameless,
     /// Envoy refuses this configuration.
-    #[error("{path}: {message}")]
+    #[error("{}{message}", place(.path))]
     Invalid {
         /// The field.
         path: String,
@@ -228,9 +248,27 @@ pub fn decode(type_url: &str, bytes: &[u8]) -> Result<Resource, Rejected> {
             reason: Reason::Nameless,
         });
     }
+    if let Err(reason) = check(&body) {
+        return Err(Rejected {
+            kind: Some(kind),
+            name: Some(name),
+            reason,
+        });
+    }
     Ok(Resource {
         name,
         body,
-        unknown: Vec::new(),
+        unknown: unknown::find(kind.message(), bytes),
     })
+}
+
+/// Refuses what Envoy refuses, as far as it is known to.
+fn check(body: &Body) -> check::Checked {
+    match body {
+        Body::Listener(listener) => listener::check(listener),
+        Body::RouteConfiguration(config) => route::check(config, Path::root()),
+        Body::Cluster(cluster) => cluster::check(cluster),
+        Body::ClusterLoadAssignment(assignment) => endpoint::check(assignment, true, Path::root()),
+        Body::Secret(_) | Body::TypedExtensionConfig(_) => Ok(()),
+    }
 }

@@ -117,13 +117,21 @@ impl Expr {
     /// All of the conditions, of which there must be at least one.
     #[must_use]
     pub fn all(mut list: Vec<Self>) -> Self {
-        if list.len() == 1 { list.remove(0) } else { Self::All(list) }
+        if list.len() == 1 {
+            list.remove(0)
+        } else {
+            Self::All(list)
+        }
     }
 
     /// At least one of the conditions, of which there must be at least one.
     #[must_use]
     pub fn any(mut list: Vec<Self>) -> Self {
-        if list.len() == 1 { list.remove(0) } else { Self::Any(list) }
+        if list.len() == 1 {
+            list.remove(0)
+        } else {
+            Self::Any(list)
+        }
     }
 
     /// The opposite of this condition.

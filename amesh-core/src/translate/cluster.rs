@@ -25,7 +25,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use self::discovery::Endpoints;
 use self::protocol::Speaks;
 use super::endpoint::{self, Chosen};
-use crate::apisix::{Id, Node, PassHost, Scheme, Upstream};
+use crate::apisix::{Balancer, Id, Node, PassHost, Scheme, Upstream};
 use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
@@ -69,28 +69,6 @@ it. APISIX has no such report; requests are answered as they would be without.",
 
 /// The longest name of an upstream that APISIX accepts, in characters.
 const LONGEST_NAME: usize = 256;
-
-/// What a route needs to know of the cluster it sends requests to, apart from the upstream's id.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct ClusterSummary {
-    /// Seconds until a connection must be established: a timeout of a route replaces all of the upstream's.
-    pub(crate) connect_timeout: f64,
-    /// Whether the load balancer looks at the route's hash policy.
-    pub(crate) consistent_hash: bool,
-}
-
-/// What a route needs to know of a cluster.
-pub(crate) fn summary(cluster: &Cluster) -> ClusterSummary {
-    ClusterSummary {
-        connect_timeout: connection::connect_timeout(cluster.connect_timeout.as_ref()),
-        consistent_hash: load_balancing::is_consistent_hash(cluster.lb_policy, cluster.load_balancing_policy.as_ref()),
-    }
-}
-
-/// The name under which the endpoints of a cluster are discovered, when they are.
-pub(crate) fn assignment_name(cluster: &Cluster) -> Option<&str> {
-    discovery::assignment_name(cluster)
-}
 
 /// Translates a cluster and, when its endpoints are discovered, the assignment that holds them.
 #[expect(deprecated, reason = "a control plane may still send what Envoy still reads")]
@@ -236,14 +214,13 @@ pub(crate) fn upstream(
     };
     let socket_of = |endpoint, locality| sockets.pick(endpoint, locality);
     let mut chosen: Vec<Chosen<'_>> = match discovery.endpoints() {
-        Endpoints::Discovered => {
-            if let Some(assignment) = assignment {
-                endpoint::endpoints(assignment, how, socket_of, at, assignment_findings)
-            } else {
+        Endpoints::Discovered => match assignment {
+            Some(assignment) => endpoint::endpoints(assignment, how, socket_of, at, assignment_findings),
+            None => {
                 discovery::missing(cluster, at, findings);
                 Vec::new()
             }
-        }
+        },
         Endpoints::Inline => load_assignment.as_ref().map_or_else(Vec::new, |assignment| {
             endpoint::endpoints(assignment, how, socket_of, at.field("load_assignment"), findings)
         }),
@@ -271,6 +248,22 @@ pub(crate) fn upstream(
         retries: Some(0),
         keepalive_pool: protocol.keepalive_pool,
         checks,
+    }
+}
+
+/// The upstream of a cluster that does not exist: every request is answered 503 until it comes.
+pub(crate) fn no_nodes(name: &str) -> Upstream {
+    Upstream {
+        id: Id::of(name),
+        name: Some(short(name)).filter(|name| !name.is_empty()),
+        balancer: Balancer::RoundRobin,
+        scheme: Scheme::Http,
+        pass_host: PassHost::Pass,
+        nodes: Vec::new(),
+        timeout: None,
+        retries: None,
+        keepalive_pool: None,
+        checks: None,
     }
 }
 

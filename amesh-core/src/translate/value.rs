@@ -2,3 +2,5 @@
 
 pub(crate) mod address;
 pub(crate) mod duration;
+pub(crate) mod fraction;
+pub(crate) mod string_match;

@@ -33,6 +33,10 @@ pub(crate) const FEATURE: Feature = Feature {
             ],
         },
         Message {
+            name: "envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig",
+            fields: &[],
+        },
+        Message {
             name: "envoy.type.v3.Percent",
             fields: &[exact("value", "upstream.nodes")],
         },

@@ -6,12 +6,11 @@
 //! extension have no counterpart: their upstreams have no nodes.
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
-use envoy_types::pb::envoy::config::cluster::v3::cluster::{
-    ClusterDiscoveryType, CustomClusterType, DiscoveryType, EdsClusterConfig,
-};
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, CustomClusterType, DiscoveryType};
 
 use crate::coverage::{Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::snapshot::assignment_of;
 use crate::translate::endpoint::Chosen;
 
 pub(crate) const FEATURE: Feature = Feature {
@@ -195,29 +194,9 @@ impl Discovery {
     }
 }
 
-/// The name under which the endpoints of a cluster are discovered, when they are.
-pub(crate) fn assignment_name(cluster: &Cluster) -> Option<&str> {
-    let eds = ClusterDiscoveryType::Type(DiscoveryType::Eds.into());
-    if cluster.cluster_discovery_type != Some(eds) {
-        return None;
-    }
-    let service_name = cluster.eds_cluster_config.as_ref().map_or("", |config| {
-        let EdsClusterConfig {
-            eds_config: _,
-            service_name,
-        } = config;
-        service_name
-    });
-    Some(if service_name.is_empty() {
-        &cluster.name
-    } else {
-        service_name
-    })
-}
-
 /// Reports that no assignment came.
 pub(crate) fn missing(cluster: &Cluster, at: Path<'_>, findings: &Findings) {
-    let name = assignment_name(cluster).unwrap_or_default();
+    let name = assignment_of(cluster).unwrap_or_default();
     findings.add_with(&MISSING, at.field("eds_cluster_config"), name);
 }
 

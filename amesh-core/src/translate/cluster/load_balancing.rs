@@ -131,12 +131,6 @@ pub(crate) struct Settings<'c> {
     pub(crate) lb_subset_config: Option<&'c LbSubsetConfig>,
 }
 
-/// Whether the load balancer looks at the route's hash policy.
-pub(crate) fn is_consistent_hash(lb_policy: i32, load_balancing_policy: Option<&LoadBalancingPolicy>) -> bool {
-    load_balancing_policy.is_none()
-        && matches!(LbPolicy::try_from(lb_policy), Ok(LbPolicy::RingHash | LbPolicy::Maglev))
-}
-
 /// The balancer of the upstream.
 pub(crate) fn balancer(settings: Settings<'_>, at: Path<'_>, findings: &Findings) -> Balancer {
     let Settings {
@@ -160,11 +154,7 @@ pub(crate) fn balancer(settings: Settings<'_>, at: Path<'_>, findings: &Findings
     }
     let policy = LbPolicy::try_from(lb_policy);
     match lb_config {
-        Some(LbConfig::LeastRequestLbConfig(config)) if policy == Ok(LbPolicy::LeastRequest) => {
-            least_request(config, at.field("least_request_lb_config"), findings);
-        }
-        // The configuration of another balancer than the policy names is not read.
-        None | Some(LbConfig::LeastRequestLbConfig(_)) => {}
+        None => {}
         Some(LbConfig::RoundRobinLbConfig(config)) => {
             let RoundRobinLbConfig { slow_start_config } = config;
             if slow_start_config.is_some() && policy == Ok(LbPolicy::RoundRobin) {
@@ -172,8 +162,13 @@ pub(crate) fn balancer(settings: Settings<'_>, at: Path<'_>, findings: &Findings
                 findings.add(&SLOW_START, at.field("slow_start_config"));
             }
         }
+        Some(LbConfig::LeastRequestLbConfig(config)) if policy == Ok(LbPolicy::LeastRequest) => {
+            least_request(config, at.field("least_request_lb_config"), findings);
+        }
+        // Not read unless the policy is least request.
+        Some(LbConfig::LeastRequestLbConfig(_)) => {}
         Some(LbConfig::RingHashLbConfig(_)) => {
-            tuning(policy == Ok(LbPolicy::RingHash), at, "ring_hash_lb_config", findings);
+            tuning(policy == Ok(LbPolicy::RingHash), at, "ring_hash_lb_config", findings)
         }
         Some(LbConfig::MaglevLbConfig(_)) => tuning(policy == Ok(LbPolicy::Maglev), at, "maglev_lb_config", findings),
         Some(LbConfig::OriginalDstLbConfig(_)) => findings.add(&ORIGINAL_DST, at.field("original_dst_lb_config")),
@@ -191,7 +186,7 @@ pub(crate) fn balancer(settings: Settings<'_>, at: Path<'_>, findings: &Findings
             findings.add_with(&CONSISTENT_HASH, at, policy.as_str_name());
         }
         Ok(LbPolicy::LoadBalancingPolicyConfig) => {
-            findings.add_with(&EXTENSION, at, "no load_balancing_policy is given");
+            findings.add_with(&EXTENSION, at, "no load_balancing_policy is given")
         }
         Err(_) => findings.add_with(&EXTENSION, at, format!("policy {lb_policy}")),
     }
@@ -199,6 +194,7 @@ pub(crate) fn balancer(settings: Settings<'_>, at: Path<'_>, findings: &Findings
 }
 
 fn tuning(read: bool, at: Path<'_>, field: &'static str, findings: &Findings) {
+    // A configuration of another balancer than the policy names is not read.
     if read {
         findings.add(&TUNING, at.field(field));
     }

@@ -217,13 +217,13 @@ impl<'c> Sockets<'c> {
     }
 
     fn socket(&self, place: usize) -> Option<&'c TransportSocket> {
-        let Some(TransportSocketMatch {
+        let TransportSocketMatch {
             name: _,
             r#match: _,
             transport_socket,
-        }) = self.matches.get(place)
-        else {
-            return self.default;
+        } = match self.matches.get(place) {
+            Some(of_match) => of_match,
+            None => return self.default,
         };
         transport_socket.as_ref()
     }
@@ -274,7 +274,7 @@ fn kind(socket: Option<&TransportSocket>) -> Kind {
         TransportSocketConfig::RawBuffer => Kind::Plaintext,
         TransportSocketConfig::UpstreamTls(tls) if is_istio(&tls) => Kind::IstioMutualTls,
         TransportSocketConfig::UpstreamTls(_) => Kind::Tls,
-        TransportSocketConfig::DownstreamTls(_) => Kind::Other("DownstreamTlsContext".to_owned()),
+        TransportSocketConfig::DownstreamTls => Kind::Other("DownstreamTlsContext".to_owned()),
         TransportSocketConfig::Other(what) => Kind::Other(what),
     }
 }

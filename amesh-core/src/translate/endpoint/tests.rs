@@ -7,6 +7,7 @@ use envoy_types::pb::google::protobuf::UInt32Value;
 
 use super::*;
 use crate::decode::ResourceType;
+use crate::finding::ResourceName;
 use crate::translate::Options;
 
 use HealthStatus::{Degraded, Draining, Healthy, Timeout, Unhealthy};
@@ -79,7 +80,14 @@ fn check(how: Use, endpoints: Vec<LocalityLbEndpoints>, expected: &str) {
 
 fn check_with(how: Use, policy: Policy, endpoints: Vec<LocalityLbEndpoints>, expected: &str) {
     let options = Options::default();
-    let findings = Findings::new(&options, ResourceType::ClusterLoadAssignment, "c");
+    let findings = Findings::new(
+        &options,
+        ResourceName {
+            kind: ResourceType::ClusterLoadAssignment,
+            name: "c".to_owned(),
+        },
+        &[],
+    );
     let assignment = ClusterLoadAssignment {
         endpoints,
         policy: Some(policy),

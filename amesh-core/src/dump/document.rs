@@ -1,0 +1,272 @@
+//! The whole document: which of the shapes it has, and where the resources are in it.
+
+use serde_json::value::RawValue;
+
+use super::outline::{Kind, Members, items, kind};
+use super::reader::{Reader, members};
+use super::{Error, GIVE, Shape, foreign, guess, section};
+use crate::decode::ResourceType;
+use crate::finding::Path;
+
+const ADMIN: &str = "envoy.admin.v3.";
+
+/// Reads a document of JSON text.
+pub(super) fn read(text: &str, reader: &mut Reader) -> Result<Shape, Error> {
+    let syntax = |error: serde_json::Error| Error::json_syntax(&error);
+    if text.trim_start().starts_with('[') {
+        let items: Vec<&RawValue> = serde_json::from_str(text).map_err(syntax)?;
+        return list(&items, reader);
+    }
+    let root: Members<'_> = serde_json::from_str(text).map_err(syntax)?;
+    object(text, &root, reader)
+}
+
+fn object(text: &str, root: &Members<'_>, reader: &mut Reader) -> Result<Shape, Error> {
+    let at = Path::root();
+    if let Some((key, configs)) = list_member(root, "configs")? {
+        if let Some(error) = configs.first().and_then(|first| first_object(first)) {
+            return Err(error);
+        }
+        config_dump(&configs, at.field(key), reader);
+        return Ok(Shape::ConfigDump);
+    }
+    if let Some((key, resources)) = list_member(root, "resources")? {
+        if let Some(error) = resources.first().and_then(|first| first_object(first)) {
+            return Err(error);
+        }
+        let fallback = root
+            .string("type_url")
+            .and_then(|type_url| ResourceType::from_type_url(&type_url));
+        for (index, json) in resources.into_iter().enumerate() {
+            enveloped(json, fallback, at.field(key).index(index), reader);
+        }
+        return Ok(Shape::DiscoveryResponse);
+    }
+    if let Some(type_url) = root.string("@type") {
+        return typed(text, root, &type_url, reader);
+    }
+    if root.has("bootstrap") {
+        bootstrap_dump(root, true, at, reader);
+        return Ok(Shape::BootstrapDump);
+    }
+    if section::is_section(root) {
+        section::read(reader, root, root.has("dynamic_listeners"), at);
+        return Ok(Shape::Section);
+    }
+    if let Some(error) = foreign::members(root) {
+        return Err(error);
+    }
+    if ["static_resources", "dynamic_resources", "node"]
+        .iter()
+        .any(|key| root.has(key))
+    {
+        bootstrap(root, true, at, reader);
+        return Ok(Shape::Bootstrap);
+    }
+    // `istioctl x internal-debug --all` prints a map from istiod to what it said.
+    let nested = root
+        .iter()
+        .next()
+        .and_then(|(_, value)| items(value).into_iter().next());
+    if let Some(error) = nested.and_then(first_object) {
+        return Err(error);
+    }
+    let Some(kind) = guess::kind(root) else {
+        return Err(unrecognised(root));
+    };
+    whole(text, kind, reader)?;
+    Ok(Shape::Resource)
+}
+
+/// A document that is one message with an `@type`.
+fn typed(text: &str, root: &Members<'_>, type_url: &str, reader: &mut Reader) -> Result<Shape, Error> {
+    let at = Path::root();
+    let message = type_url.rsplit('/').next().unwrap_or(type_url);
+    if let Some(kind) = ResourceType::from_type_url(type_url) {
+        whole(text, kind, reader)?;
+        return Ok(Shape::Resource);
+    }
+    match message.strip_prefix(ADMIN) {
+        Some("BootstrapConfigDump") => {
+            bootstrap_dump(root, true, at, reader);
+            Ok(Shape::BootstrapDump)
+        }
+        Some(_) if section::is_section(root) => {
+            section::read(reader, root, root.has("dynamic_listeners"), at);
+            Ok(Shape::Section)
+        }
+        _ => Err(foreign::members(root).unwrap_or_else(|| Error::NotADump {
+            found: format!("a message of type {message:?}"),
+            instead: GIVE,
+        })),
+    }
+}
+
+/// The document itself is the resource.
+fn whole(text: &str, kind: ResourceType, reader: &mut Reader) -> Result<(), Error> {
+    let json = serde_json::from_str(text).map_err(|error| Error::json_syntax(&error))?;
+    reader.resource(json, Some(kind), Path::root());
+    Ok(())
+}
+
+fn list(list: &[&RawValue], reader: &mut Reader) -> Result<Shape, Error> {
+    if let Some(error) = list.first().and_then(|first| first_object(first)) {
+        return Err(error);
+    }
+    let root = Path::root();
+    let mut outlines = Vec::with_capacity(list.len());
+    for (index, json) in list.iter().enumerate() {
+        match members(json, root.index(index)) {
+            Ok(outline) => outlines.push((index, *json, outline)),
+            Err(reason) => reader.reject(json, None, reason),
+        }
+    }
+    if !outlines.is_empty() && outlines.iter().all(|(.., outline)| is_named(outline)) {
+        for (index, _, outline) in &outlines {
+            let at = root.index(*index);
+            for (name, json) in outline.iter() {
+                let kind = Members::of(json).ok().and_then(|members| guess::kind(&members));
+                reader.resource(json, kind, at.key(name));
+            }
+        }
+        return Ok(Shape::NamedResources);
+    }
+    let kinds: Vec<Option<ResourceType>> = outlines.iter().map(|(.., outline)| guess::kind(outline)).collect();
+    // One that has too few fields to tell is of the type of its neighbours.
+    let mut known = kinds.iter().flatten();
+    let common = known.next().filter(|first| known.all(|kind| kind == *first)).copied();
+    if common.is_none()
+        && kinds.iter().all(Option::is_none)
+        && let Some((.., outline)) = outlines.iter().find(|(.., outline)| !outline.has("@type"))
+    {
+        return Err(unrecognised(outline));
+    }
+    for ((index, json, _), kind) in outlines.iter().zip(&kinds) {
+        enveloped(json, kind.or(common), root.index(*index), reader);
+    }
+    Ok(Shape::ResourceList)
+}
+
+/// Whether this is `{"name of a resource": {...}}`.
+fn is_named(outline: &Members<'_>) -> bool {
+    outline.len() == 1
+        && outline
+            .iter()
+            .all(|(key, value)| kind(value) == Kind::Object && key != "@type" && !guess::is_field(key))
+}
+
+fn config_dump(configs: &[&RawValue], at: Path<'_>, reader: &mut Reader) {
+    let mut outlines = Vec::with_capacity(configs.len());
+    for (index, json) in configs.iter().enumerate() {
+        match members(json, at.index(index)) {
+            Ok(outline) => outlines.push((index, *json, outline)),
+            Err(reason) => reader.reject(json, None, reason),
+        }
+    }
+    let listeners = outlines
+        .iter()
+        .any(|(.., outline)| outline.has("dynamic_listeners") || outline.has("static_listeners"));
+    let clusters = outlines
+        .iter()
+        .any(|(.., outline)| outline.has("dynamic_active_clusters") || outline.has("static_clusters"));
+    for (index, json, outline) in &outlines {
+        let at = at.index(*index);
+        let type_url = outline.string("@type").unwrap_or_default();
+        let message = type_url.rsplit('/').next().unwrap_or(&type_url);
+        match message.strip_prefix(ADMIN) {
+            // Other sections repeat what the bootstrap has of static resources.
+            Some("BootstrapConfigDump") => bootstrap_dump(outline, !listeners && !clusters, at, reader),
+            Some(message) => {
+                if !section::read_single(reader, message, json, at) {
+                    section::read(reader, outline, listeners, at);
+                }
+            }
+            None if outline.has("bootstrap") => bootstrap_dump(outline, !listeners && !clusters, at, reader),
+            None if section::is_section(outline) => section::read(reader, outline, listeners, at),
+            None => enveloped(json, guess::kind(outline), at, reader),
+        }
+    }
+}
+
+fn bootstrap_dump(outline: &Members<'_>, resources: bool, at: Path<'_>, reader: &mut Reader) {
+    let Some((key, json)) = outline.get("bootstrap") else {
+        return;
+    };
+    let at = at.field(key);
+    match members(json, at) {
+        Ok(outline) => bootstrap(&outline, resources, at, reader),
+        Err(reason) => reader.reject(json, None, reason),
+    }
+}
+
+/// Envoy's own configuration: the node, and the static resources unless the dump lists them elsewhere.
+fn bootstrap(outline: &Members<'_>, resources: bool, at: Path<'_>, reader: &mut Reader) {
+    if let Some((key, node)) = outline.get("node") {
+        reader.node(node, at.field(key));
+    }
+    let Some((key, json)) = outline.get("static_resources").filter(|_| resources) else {
+        return;
+    };
+    let at = at.field(key);
+    let outline = match members(json, at) {
+        Ok(outline) => outline,
+        Err(reason) => return reader.reject(json, None, reason),
+    };
+    for (field, kind) in [
+        ("listeners", ResourceType::Listener),
+        ("clusters", ResourceType::Cluster),
+        ("secrets", ResourceType::Secret),
+    ] {
+        let Some((key, json)) = outline.get(field) else {
+            continue;
+        };
+        for (index, json) in items(json).into_iter().enumerate() {
+            reader.resource(json, Some(kind), at.field(key).index(index));
+        }
+    }
+}
+
+/// A resource, or the envelope of one: `{"name", "version", "resource": {"@type", ...}}`.
+fn enveloped(json: &RawValue, fallback: Option<ResourceType>, at: Path<'_>, reader: &mut Reader) {
+    let outline = match members(json, at) {
+        Ok(outline) => outline,
+        Err(reason) => return reader.reject(json, fallback, reason),
+    };
+    let type_url = outline.string("@type").unwrap_or_default();
+    let is_envelope = type_url.is_empty() || type_url.ends_with("/envoy.service.discovery.v3.Resource");
+    match outline.get("resource").filter(|_| is_envelope) {
+        Some((key, resource)) => {
+            let guessed = || guess::kind(&Members::of(resource).ok()?);
+            reader.resource(resource, fallback.or_else(guessed), at.field(key));
+        }
+        None => reader.resource(json, fallback.or_else(|| guess::kind(&outline)), at),
+    }
+}
+
+/// A list that must be one if it is there.
+fn list_member<'a, 'r>(root: &'r Members<'a>, name: &str) -> Result<Option<(&'r str, Vec<&'a RawValue>)>, Error> {
+    let Some((key, value)) = root.get(name) else {
+        return Ok(None);
+    };
+    if kind(value) != Kind::List {
+        return Err(Error::Json {
+            path: key.to_owned(),
+            message: "expected a list".to_owned(),
+        });
+    }
+    Ok(Some((key, items(value))))
+}
+
+/// What the first object of a list shows the document to be, if that is no dump.
+fn first_object(json: &RawValue) -> Option<Error> {
+    foreign::members(&Members::of(json).ok()?)
+}
+
+fn unrecognised(root: &Members<'_>) -> Error {
+    let keys: Vec<String> = root.iter().take(5).map(|(key, _)| format!("{key:?}")).collect();
+    let found = match keys.as_slice() {
+        [] => "an empty object".to_owned(),
+        keys => format!("an object with {}", keys.join(", ")),
+    };
+    Error::NotADump { found, instead: GIVE }
+}
