@@ -63,10 +63,22 @@ impl Regex {
         Ok(format!("^{}\\z", print::atom(&self.0, None)?))
     }
 
-    /// The pattern without anchors around it, for a value inside a longer text: it never reaches over `end`, a
-    /// character that cannot be part of the value.
-    pub(crate) fn part(&self, end: char) -> Result<String, RegexError> {
+    /// The pattern for a value at the beginning of a text: it never reaches over `end`, a character that cannot be part
+    /// of the value.
+    pub(crate) fn before(&self, end: char) -> Result<String, RegexError> {
         print::atom(&self.0, Some(end))
+    }
+
+    /// The pattern for a value in the middle of a text, which ends at `end`, a character that cannot be part of it. What
+    /// is anchored to the beginning of the value must stand there.
+    pub(crate) fn inside(&self, end: char) -> Result<String, RegexError> {
+        let node = without_leading_anchors(&self.0);
+        if has_start(&node) {
+            return Err(RegexError::NotPortable(
+                "^ inside a pattern for a query parameter".to_owned(),
+            ));
+        }
+        print::atom(&node, Some(end))
     }
 
     /// Whether the empty value matches.
@@ -89,6 +101,33 @@ fn nullable(node: &Node) -> bool {
         Node::Repeat { node, least, .. } => *least == 0 || nullable(node),
         Node::Concat(list) => list.iter().all(nullable),
         Node::Alternate(list) => list.iter().any(nullable),
+    }
+}
+
+/// The pattern without anchors that its beginning meets anyway.
+fn without_leading_anchors(node: &Node) -> Node {
+    match node {
+        Node::Start { .. } => Node::Empty,
+        Node::Concat(list) => {
+            let anchors = list
+                .iter()
+                .take_while(|node| matches!(node, Node::Start { .. }))
+                .count();
+            let mut rest = list.iter().skip(anchors);
+            let first = rest.next().map(without_leading_anchors);
+            Node::Concat(first.into_iter().chain(rest.cloned()).collect())
+        }
+        Node::Alternate(list) => Node::Alternate(list.iter().map(without_leading_anchors).collect()),
+        other => other.clone(),
+    }
+}
+
+fn has_start(node: &Node) -> bool {
+    match node {
+        Node::Start { .. } => true,
+        Node::Repeat { node, .. } => has_start(node),
+        Node::Concat(list) | Node::Alternate(list) => list.iter().any(has_start),
+        Node::Empty | Node::Class(_) | Node::End { .. } | Node::WordBoundary { .. } => false,
     }
 }
 
@@ -207,10 +246,13 @@ mod tests {
 
     #[test]
     fn a_part_never_reaches_over_its_end() {
-        let part = |pattern: &str| Regex::parse(pattern).unwrap().part('&').unwrap();
+        let part = |pattern: &str| Regex::parse(pattern).unwrap().inside('&').unwrap();
         assert_eq!(part(".*"), r"[^\n&]*");
         assert_eq!(part("a&b"), r"(?:a(?!)b)");
         assert_eq!(part("[^x]+"), "[^&x]+");
+        assert_eq!(part("^a$"), "(?:a(?=&|\\z))");
+        assert_eq!(part("^(a|^b)"), "(?:(?:a|b))");
+        assert!(Regex::parse("a^b").unwrap().inside('&').is_err());
     }
 
     proptest::proptest! {

@@ -5,7 +5,7 @@
 //! order is kept by priority. nginx cuts a port and one trailing dot off the host before APISIX compares it, so what
 //! depends on them is asked of the Host header itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use envoy_types::pb::envoy::config::route::v3::VirtualHost;
 
@@ -45,19 +45,20 @@ pub(crate) struct HostGroup {
 }
 
 /// The domains of a route configuration that a decision about one of them needs to know.
-pub(crate) struct Domains<'a> {
-    exact: BTreeSet<&'a str>,
+pub(crate) struct Domains {
+    /// Every domain, in lower case.
+    all: HashSet<String>,
     ignore_port: bool,
 }
 
-impl<'a> Domains<'a> {
-    pub(crate) fn of(virtual_hosts: &'a [VirtualHost], ignore_port: bool) -> Self {
-        let exact = virtual_hosts
+impl Domains {
+    pub(crate) fn of(virtual_hosts: &[VirtualHost], ignore_port: bool) -> Self {
+        let all = virtual_hosts
             .iter()
             .flat_map(|host| &host.domains)
-            .map(String::as_str)
+            .map(|domain| domain.to_ascii_lowercase())
             .collect();
-        Self { exact, ignore_port }
+        Self { all, ignore_port }
     }
 
     /// The groups of one virtual host.
@@ -90,10 +91,11 @@ impl<'a> Domains<'a> {
         for (conditions, hosts) in hosts {
             let mut conditions = conditions;
             conditions.extend(something_before_suffix(&hosts));
+            // Conditions are lists of texts, which always serialize.
             let tag = if conditions.is_empty() {
                 String::new()
             } else {
-                hosts.first().cloned().unwrap_or_default()
+                serde_json::to_string(&conditions).unwrap_or_default()
             };
             groups.push(HostGroup {
                 hosts: hosts.into_iter().collect(),
@@ -144,7 +146,7 @@ impl<'a> Domains<'a> {
         };
         let twin = port.map_or_else(|| twin.clone(), |port| format!("{twin}:{port}"));
         let beside = siblings.iter().any(|sibling| sibling.eq_ignore_ascii_case(&twin));
-        if !beside && (dotted || self.exact.iter().any(|other| other.eq_ignore_ascii_case(&twin))) {
+        if !beside && (dotted || self.all.contains(&twin)) {
             let expr = Expr::matches("http_host", "\\.(?::[0-9]*)?\\z");
             conditions.push(if dotted { expr } else { expr.negate() });
         }
@@ -158,13 +160,14 @@ impl<'a> Domains<'a> {
     }
 }
 
-/// `*.foo.com` takes `.foo.com` in APISIX, where the star may stand for nothing. Envoy wants something there.
+/// `*.foo.com` takes `.foo.com` in APISIX, where the star may stand for nothing. Envoy wants something there, unless
+/// another domain of the virtual host takes the name.
 fn something_before_suffix(hosts: &BTreeSet<String>) -> Option<Expr> {
-    let bare: Vec<String> = hosts
-        .iter()
-        .filter_map(|host| host.strip_prefix('*'))
-        .map(str::to_owned)
-        .collect();
+    let suffixes = || hosts.iter().filter_map(|host| host.strip_prefix('*'));
+    let taken = |name: &str| {
+        hosts.contains(name) || suffixes().any(|suffix| name.len() > suffix.len() && name.ends_with(suffix))
+    };
+    let bare: Vec<String> = suffixes().filter(|suffix| !taken(suffix)).map(str::to_owned).collect();
     (!bare.is_empty()).then(|| Expr::compare("host", Operator::In, Value::List(bare)).negate())
 }
 

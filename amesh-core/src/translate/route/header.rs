@@ -97,8 +97,29 @@ fn variable(name: &str, at: Path<'_>, findings: &Findings) -> Result<String, Ref
     }
 }
 
+/// What a header matcher comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Matched {
+    /// Every request.
+    Always,
+    /// No request.
+    Never,
+    /// The requests that meet the condition.
+    If(Expr),
+}
+
+/// Whether a header is there. One that is missing and taken as empty is there.
+fn presence(variable: &str, wanted: bool, invert: bool, missing_is_empty: bool) -> Matched {
+    match (wanted != invert, missing_is_empty) {
+        (true, true) => Matched::Always,
+        (false, true) => Matched::Never,
+        (true, false) => Matched::If(Expr::present(variable)),
+        (false, false) => Matched::If(Expr::absent(variable)),
+    }
+}
+
 /// The condition that a header matcher stands for.
-pub(crate) fn header(matcher: &HeaderMatcher, at: Path<'_>, findings: &Findings) -> Result<Expr, Refused> {
+pub(crate) fn header(matcher: &HeaderMatcher, at: Path<'_>, findings: &Findings) -> Result<Matched, Refused> {
     let HeaderMatcher {
         name,
         invert_match,
@@ -106,21 +127,20 @@ pub(crate) fn header(matcher: &HeaderMatcher, at: Path<'_>, findings: &Findings)
         header_match_specifier,
     } = matcher;
     let variable = variable(name, at, findings)?;
-    let present = || Expr::present(variable.clone());
     #[expect(
         deprecated,
         reason = "older control planes still send the forms that string_match replaced"
     )]
     let test = match header_match_specifier {
         // A name alone asks whether the header is there.
-        None => return Ok(if *invert_match { present().negate() } else { present() }),
-        // Presence is decided before anything is taken as empty.
+        None => return Ok(presence(&variable, true, *invert_match, *treat_missing_header_as_empty)),
         Some(HeaderMatchSpecifier::PresentMatch(wanted)) => {
-            return Ok(if *wanted == *invert_match {
-                present().negate()
-            } else {
-                present()
-            });
+            return Ok(presence(
+                &variable,
+                *wanted,
+                *invert_match,
+                *treat_missing_header_as_empty,
+            ));
         }
         Some(HeaderMatchSpecifier::StringMatch(matcher)) => {
             let (pattern, ignore_case) = string_match::pattern(matcher, at.field("string_match"), findings)?;
@@ -147,7 +167,12 @@ pub(crate) fn header(matcher: &HeaderMatcher, at: Path<'_>, findings: &Findings)
             empty: false,
         },
     };
-    Ok(whether(test, &variable, *invert_match, *treat_missing_header_as_empty))
+    Ok(Matched::If(whether(
+        test,
+        &variable,
+        *invert_match,
+        *treat_missing_header_as_empty,
+    )))
 }
 
 /// A test with Envoy's idea of a header that is missing: it fails, inverted or not, unless it is taken as empty.

@@ -4,14 +4,14 @@ use envoy_types::pb::envoy::config::core::v3::RuntimeFractionalPercent;
 use envoy_types::pb::envoy::config::route::v3::RouteMatch;
 use envoy_types::pb::envoy::config::route::v3::route_match::GrpcRouteMatchOptions;
 
-use super::header::header;
+use super::header::{Matched, header};
 use super::path::{PathMatch, path};
 use super::query::query_parameter;
 use crate::apisix::Expr;
 use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::resource::UNKNOWN_MATCH;
-use crate::translate::value::fraction::{Digits, Share, share};
+use crate::translate::value::fraction::{Share, share};
 use crate::translate::value::string_match::Refused;
 
 pub(crate) static FEATURE: Feature = Feature {
@@ -123,7 +123,7 @@ pub(crate) fn matching(route_match: &RouteMatch, at: Path<'_>, findings: &Findin
         path_specifier,
     } = route_match;
     let mut conditions = Vec::new();
-    let (mut refused, mut left_out) = (false, false);
+    let (mut refused, mut left_out, mut never) = (false, false, false);
     let mut refuse = |Refused(rule): Refused| {
         if findings.options().permits(rule) {
             left_out = true;
@@ -158,7 +158,9 @@ pub(crate) fn matching(route_match: &RouteMatch, at: Path<'_>, findings: &Findin
     });
     for (index, matcher) in headers.iter().enumerate() {
         match header(matcher, at.field("headers").index(index), findings) {
-            Ok(expr) => conditions.push(expr),
+            Ok(Matched::If(expr)) => conditions.push(expr),
+            Ok(Matched::Always) => {}
+            Ok(Matched::Never) => never = true,
             Err(error) => refuse(error),
         }
     }
@@ -181,7 +183,7 @@ pub(crate) fn matching(route_match: &RouteMatch, at: Path<'_>, findings: &Findin
     }) = runtime_fraction
     {
         // Without a value the fraction is of a hundred, and zero.
-        match share(default_value.unwrap_or_default(), Digits::Match) {
+        match share(default_value.unwrap_or_default()) {
             Some(Share::All) => {}
             Some(Share::None) => return None,
             Some(Share::Some(expr)) => conditions.push(expr),
@@ -194,7 +196,7 @@ pub(crate) fn matching(route_match: &RouteMatch, at: Path<'_>, findings: &Findin
             }
         }
     }
-    (path != PathMatch::Never && !left_out).then_some(Matching {
+    (path != PathMatch::Never && !left_out && !never).then_some(Matching {
         path,
         conditions,
         refused,

@@ -185,7 +185,7 @@ fn pattern(regex: &Regex) -> PathMatch {
     // Reading checked that both forms can be printed.
     let condition = if regex.mentions('%') {
         regex
-            .part('?')
+            .before('?')
             .map(|part| Expr::matches("real_request_uri", format!("^{part}(?:\\?|\\z)")))
     } else {
         regex.whole().map(|whole| Expr::matches("uri", whole))
@@ -219,9 +219,9 @@ fn template(policy: &TypedExtensionConfig, at: Path<'_>, findings: &Findings) ->
 
 /// The characters that a variable of a template takes within one segment, as Envoy's own `uri_template` library has
 /// them.
-const SEGMENT: &str = "[a-zA-Z0-9._~%!$&'()+,;:@=-]+";
+const SEGMENT: &str = "[a-zA-Z0-9._~%!$&'()*+,;:@=-]+";
 /// The characters that `**` takes.
-const REST: &str = "[a-zA-Z0-9._~%!$&'()+,;:@=/-]*";
+const REST: &str = "[a-zA-Z0-9._~%!$&'()*+,;:@=/-]*";
 
 /// `/api/{version}/users/{id=*}/**` as a PCRE.
 fn template_regex(template: &str) -> Option<String> {

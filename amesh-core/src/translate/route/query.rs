@@ -58,11 +58,16 @@ pub(crate) fn query_parameter(
         Pattern::Prefix(text) => (format!("{}[^&]*", escape(text)), text.is_empty()),
         Pattern::Suffix(text) => (format!("[^&]*{}", escape(text)), text.is_empty()),
         Pattern::Contains(text) => (format!("[^&]*{}[^&]*", escape(text)), text.is_empty()),
-        // Reading checked that the pattern can be printed.
-        Pattern::Regex(regex) => (
-            regex.part('&').unwrap_or_else(|_| "(?!)".to_owned()),
-            regex.matches_empty(),
-        ),
+        Pattern::Regex(regex) => match regex.inside('&') {
+            Ok(pattern) => (pattern, regex.matches_empty()),
+            Err(error) => {
+                return Err(string_match::refuse(
+                    &error,
+                    at.field("string_match").field("safe_regex"),
+                    findings,
+                ));
+            }
+        },
     };
     let value = if empty {
         format!("(?:={value})?")

@@ -6,7 +6,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
 use crate::apisix::{Expr, Operator, Value};
 use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
-use crate::regex::{Regex, escape};
+use crate::regex::{Regex, RegexError, escape};
 
 pub(crate) const FEATURE: Feature = Feature {
     name: "value/string_match",
@@ -108,10 +108,13 @@ pub(crate) fn regex(matcher: &RegexMatcher, at: Path<'_>, findings: &Findings) -
     // Envoy has a single engine, so the deprecated field that names it says nothing.
     let RegexMatcher { regex, engine_type: _ } = matcher;
     let parsed = Regex::parse(regex).and_then(|parsed| parsed.whole().map(|_| parsed));
-    parsed.map_err(|error| {
-        findings.add_with(&NOT_PORTABLE, at.field("regex"), error.to_string());
-        Refused(&NOT_PORTABLE)
-    })
+    parsed.map_err(|error| refuse(&error, at, findings))
+}
+
+/// Reports a pattern that cannot be carried over.
+pub(crate) fn refuse(error: &RegexError, at: Path<'_>, findings: &Findings) -> Refused {
+    findings.add_with(&NOT_PORTABLE, at.field("regex"), error.to_string());
+    Refused(&NOT_PORTABLE)
 }
 
 /// The condition that a variable's whole value meets the pattern.
