@@ -8,6 +8,9 @@
 mod generate;
 mod model;
 mod real;
+mod translated;
 
 mod against_apisix;
 mod against_envoy;
+mod agreement;
+mod end_to_end;

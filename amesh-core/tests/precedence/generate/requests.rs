@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 
 use super::routes::{HEADERS, METHODS, PARAMETER_VALUES, PARAMETERS, PATHS, VALUES};
-use super::table::NAMES;
+use super::table::{NAMES, Table};
 use crate::model::request::Request;
 
 /// A die with a seed (splitmix64).
@@ -51,10 +51,10 @@ pub(crate) fn request(die: &mut Die, routes: &[RouteConfiguration], to: &[Socket
         Some(domain) if !die.once_in(8) => authority(die, domain),
         _ => die.word(NAMES),
     };
-    let authority = if die.once_in(6) {
-        format!("{authority}:{}", to.port())
-    } else {
+    let authority = if has_port(&authority) || !die.once_in(6) {
         authority
+    } else {
+        format!("{authority}:{}", to.port())
     };
     let mut request = Request {
         method: if die.once_in(2) {
@@ -107,6 +107,25 @@ pub(crate) fn request(die: &mut Die, routes: &[RouteConfiguration], to: &[Socket
     request
 }
 
+/// A request for a table, to one of the addresses; mostly to one where somebody listens. Where nothing is intercepted, the
+/// port is in the Host header.
+pub(crate) fn request_for(die: &mut Die, table: &Table, to: &[SocketAddr], port_in_host: bool) -> Request {
+    let mut address = *die.one(to).expect("an address");
+    for _ in 0..6 {
+        if table.routes_at(address).is_none() {
+            address = *die.one(to).expect("an address");
+        }
+    }
+    let routes = table
+        .routes_at(address)
+        .map_or(table.routes.as_slice(), std::slice::from_ref);
+    let mut request = request(die, routes, &[address]);
+    if port_in_host && address.port() != 80 && !has_port(&request.authority) && !die.once_in(10) {
+        request.authority = format!("{}:{}", request.authority, address.port());
+    }
+    request
+}
+
 /// A Host header for a domain: the domain, or with something for its wildcard, sometimes nothing.
 fn authority(die: &mut Die, domain: &str) -> String {
     let filling = die.word(&["a", "a.b", "z-x", "b", "c", "com", "8"]);
@@ -115,9 +134,16 @@ fn authority(die: &mut Die, domain: &str) -> String {
     match die.roll() % 12 {
         0 => host.to_ascii_uppercase(),
         1 if !host.contains(':') => format!("{host}."),
-        2 => host.split(':').next().unwrap_or_default().to_owned(),
+        2 if has_port(&host) => host.rsplit_once(':').map_or(String::new(), |(name, _)| name.to_owned()),
         _ => host,
     }
+}
+
+/// Whether a port follows the name; the colons of an IPv6 address are inside brackets.
+fn has_port(authority: &str) -> bool {
+    authority
+        .rsplit_once(':')
+        .is_some_and(|(name, _)| !name.contains('[') || name.ends_with(']'))
 }
 
 /// nginx refuses names that are empty or have an empty label, where Envoy looks for a route: such a request never

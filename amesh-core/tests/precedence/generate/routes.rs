@@ -1,17 +1,22 @@
 //! Strategies for `RouteMatch` and what is in it.
 
+use envoy_types::pb::envoy::config::core::v3::{RuntimeFractionalPercent, TypedExtensionConfig};
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::query_parameter_matcher::QueryParameterMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::{GrpcRouteMatchOptions, PathSpecifier};
 use envoy_types::pb::envoy::config::route::v3::{HeaderMatcher, QueryParameterMatcher, RouteMatch};
+use envoy_types::pb::envoy::extensions::path::r#match::uri_template::v3::UriTemplateMatchConfig;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
-use envoy_types::pb::envoy::r#type::v3::Int64Range;
+use envoy_types::pb::envoy::r#type::v3::fractional_percent::DenominatorType;
+use envoy_types::pb::envoy::r#type::v3::{FractionalPercent, Int64Range};
 use envoy_types::pb::google::protobuf::BoolValue;
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::select;
+
+use super::table::packed;
 
 /// Paths, and by that prefixes. Some hold what is special in a regex.
 pub(crate) const PATHS: &[&str] = &[
@@ -41,6 +46,19 @@ const PATH_REGEXES: &[&str] = &[
     "/a(?P<rest>/.*)?",
     "(/a|/b)/b",
     "/.",
+];
+
+/// URI templates.
+const TEMPLATES: &[&str] = &[
+    "/a/*",
+    "/*",
+    "/{x}/b",
+    "/a/{x=*}/c",
+    "/a/**",
+    "/**",
+    "/a/{rest=**}",
+    "/{x=a/*}/c",
+    "/*/b/**",
 ];
 
 /// Names of headers that a client may send freely.
@@ -120,6 +138,10 @@ fn path() -> impl Strategy<Value = PathSpecifier> {
             .prop_filter("a slash at the end", |path| !path.ends_with('/'))
             .prop_map(|path| PathSpecifier::PathSeparatedPrefix(path.to_owned())),
         3 => regex(PATH_REGEXES).prop_map(PathSpecifier::SafeRegex),
+        1 => select(TEMPLATES).prop_map(|template| PathSpecifier::PathMatchPolicy(TypedExtensionConfig {
+            name: "envoy.path.match.uri_template.uri_template_matcher".to_owned(),
+            typed_config: Some(packed(&UriTemplateMatchConfig { path_template: template.to_owned() })),
+        })),
     ]
 }
 
@@ -220,6 +242,27 @@ fn query_parameter() -> impl Strategy<Value = QueryParameterMatcher> {
     })
 }
 
+/// Never or always: what lies between needs a die.
+fn fraction() -> impl Strategy<Value = RuntimeFractionalPercent> {
+    let all = |denominator| match denominator {
+        DenominatorType::Hundred => 100,
+        DenominatorType::TenThousand => 10_000,
+        DenominatorType::Million => 1_000_000,
+    };
+    let denominators = [
+        DenominatorType::Hundred,
+        DenominatorType::TenThousand,
+        DenominatorType::Million,
+    ];
+    (select(denominators.to_vec()), any::<bool>()).prop_map(move |(denominator, always)| RuntimeFractionalPercent {
+        default_value: Some(FractionalPercent {
+            numerator: if always { all(denominator) } else { 0 },
+            denominator: denominator.into(),
+        }),
+        runtime_key: String::new(),
+    })
+}
+
 /// The conditions of a route.
 pub(crate) fn route_match(hosts: &'static [&'static str]) -> impl Strategy<Value = RouteMatch> {
     let headers = vec(
@@ -229,19 +272,16 @@ pub(crate) fn route_match(hosts: &'static [&'static str]) -> impl Strategy<Value
     let headers = prop_oneof![1 => Just(Vec::new()), 1 => headers];
     let query = prop_oneof![4 => Just(Vec::new()), 1 => vec(query_parameter(), 1..3)];
     let insensitive = weighted(0.2, any::<bool>());
-    (
-        path(),
-        insensitive,
-        headers,
-        query,
-        weighted(0.05, Just(GrpcRouteMatchOptions {})),
-    )
-        .prop_map(|(path, case_sensitive, headers, query_parameters, grpc)| RouteMatch {
+    let grpc = weighted(0.05, Just(GrpcRouteMatchOptions {}));
+    (path(), insensitive, headers, query, grpc, weighted(0.05, fraction())).prop_map(
+        |(path, case_sensitive, headers, query_parameters, grpc, runtime_fraction)| RouteMatch {
             path_specifier: Some(path),
             case_sensitive: case_sensitive.map(|value| BoolValue { value }),
             headers,
             query_parameters,
             grpc,
+            runtime_fraction,
             ..RouteMatch::default()
-        })
+        },
+    )
 }

@@ -3,21 +3,27 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use envoy_types::pb::envoy::config::core::v3::{Address, SocketAddress, address, socket_address};
+use envoy_types::pb::envoy::config::core::v3::{
+    Address, RuntimeFractionalPercent, SocketAddress, address, socket_address,
+};
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter};
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
-use envoy_types::pb::envoy::config::route::v3::{Route, RouteAction, RouteConfiguration, VirtualHost, WeightedCluster};
+use envoy_types::pb::envoy::config::route::v3::{
+    DirectResponseAction, Route, RouteAction, RouteConfiguration, VirtualHost, WeightedCluster,
+};
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, HttpFilter, Rds, http_filter,
 };
+use envoy_types::pb::envoy::r#type::v3::FractionalPercent;
+use envoy_types::pb::envoy::r#type::v3::fractional_percent::DenominatorType;
 use envoy_types::pb::google::protobuf::{Any, BoolValue, UInt32Value};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::{select, subsequence};
+use proptest::sample::{Index, select, subsequence};
 use prost::Name;
 
 use super::routes::route_match;
@@ -54,11 +60,18 @@ const WILDCARDS: &[&str] = &[
     "10.0.0.*",
 ];
 
-/// A table, and the ports that its listeners may have.
+/// A table.
 pub(crate) type Table = Envoy;
 
 /// The ports of the listeners of tables that no real socket takes part in.
 pub(crate) const PORTS: [u16; 3] = [80, 8080, 9090];
+
+/// Addresses that redirected connections were meant for.
+pub(crate) const DESTINATIONS: [IpAddr; 3] = [
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7)),
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, 8)),
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, 77)),
+];
 
 /// How many clusters have endpoints: enough for more members than APISIX's `traffic-split` takes.
 pub(crate) const CLUSTERS: u16 = 26;
@@ -88,36 +101,42 @@ fn cluster_name() -> impl Strategy<Value = String> {
     ]
 }
 
-fn weighted_clusters() -> impl Strategy<Value = WeightedCluster> {
-    let many: Vec<String> = (0..CLUSTERS).map(|n| format!("c{n}")).collect();
-    let names = prop_oneof![
-        // A cluster may be a member twice.
-        8 => vec(cluster_name(), 1..5),
-        1 => subsequence(many, 19..usize::from(CLUSTERS)),
-    ];
+/// As many weights as names.
+fn members(
+    names: impl Strategy<Value = Vec<String>> + 'static,
+    weight: impl Strategy<Value = u32> + Clone + 'static,
+) -> BoxedStrategy<(Vec<String>, Vec<u32>)> {
     names
-        .prop_flat_map(|names| {
-            let weights = vec(
-                prop_oneof![1 => Just(0_u32), 6 => 1_u32..5, 1 => select(&[50, 100, 1000][..])],
-                names.len(),
-            );
+        .prop_flat_map(move |names| {
+            let weights = vec(weight.clone(), names.len());
             (Just(names), weights)
         })
-        .prop_map(|(names, mut weights)| {
-            // Envoy refuses weights that are all zero.
-            if weights.iter().all(|weight| *weight == 0) {
-                weights[0] = 1;
-            }
-            let clusters = names.into_iter().zip(weights).map(|(name, weight)| ClusterWeight {
-                name,
-                weight: Some(UInt32Value { value: weight }),
-                ..ClusterWeight::default()
-            });
-            WeightedCluster {
-                clusters: clusters.collect(),
-                ..WeightedCluster::default()
-            }
-        })
+        .boxed()
+}
+
+fn weighted_clusters() -> impl Strategy<Value = WeightedCluster> {
+    let many: Vec<String> = (0..CLUSTERS).map(|n| format!("c{n}")).collect();
+    let few = prop_oneof![1 => Just(0_u32), 6 => 1_u32..5, 1 => select(&[50, 100, 1000][..])];
+    prop_oneof![
+        // A cluster may be a member twice.
+        8 => members(vec(cluster_name(), 1..5), few),
+        1 => members(subsequence(many, 19..usize::from(CLUSTERS)), 0_u32..5),
+    ]
+    .prop_map(|(names, mut weights)| {
+        // Envoy refuses weights that are all zero.
+        if weights.iter().all(|weight| *weight == 0) {
+            weights[0] = 1;
+        }
+        let clusters = names.into_iter().zip(weights).map(|(name, weight)| ClusterWeight {
+            name,
+            weight: Some(UInt32Value { value: weight }),
+            ..ClusterWeight::default()
+        });
+        WeightedCluster {
+            clusters: clusters.collect(),
+            ..WeightedCluster::default()
+        }
+    })
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -125,12 +144,19 @@ fn action() -> impl Strategy<Value = Action> {
         6 => cluster_name().prop_map(ClusterSpecifier::Cluster),
         1 => weighted_clusters().prop_map(ClusterSpecifier::WeightedClusters),
     ];
-    cluster.prop_map(|cluster| {
+    let route = cluster.prop_map(|cluster| {
         Action::Route(RouteAction {
             cluster_specifier: Some(cluster),
             ..RouteAction::default()
         })
-    })
+    });
+    let direct = select(&[200_u32, 204, 403, 404, 503][..]).prop_map(|status| {
+        Action::DirectResponse(DirectResponseAction {
+            status,
+            ..DirectResponseAction::default()
+        })
+    });
+    prop_oneof![12 => route, 1 => direct]
 }
 
 fn domain(ports: [u16; 3]) -> impl Strategy<Value = String> {
@@ -193,13 +219,42 @@ pub(crate) fn by_port(ports: [u16; 3], first_port: u16) -> impl Strategy<Value =
 }
 
 /// Tables some of whose listeners are for one of the addresses only.
-pub(crate) fn by_destination(ports: [u16; 3], addresses: [IpAddr; 3]) -> impl Strategy<Value = Table> {
+pub(crate) fn by_destination(ports: [u16; 3], addresses: [IpAddr; 3], first_port: u16) -> impl Strategy<Value = Table> {
     let mut all: Vec<SocketAddr> = Vec::new();
     for port in ports {
         all.push(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
         all.extend(addresses.map(|ip| SocketAddr::new(ip, port)));
     }
-    table(subsequence(all, 1..6), ports, 9000)
+    table(subsequence(all, 1..6), ports, first_port).prop_map(|mut table| {
+        // Connections are handed to them by the listener that takes all redirected ones.
+        for listener in &mut table.listeners {
+            listener.bind_to_port = Some(BoolValue { value: false });
+        }
+        table
+    })
+}
+
+/// The same tables, some with a route or two that take only a fraction of their requests.
+pub(crate) fn with_fractions(tables: impl Strategy<Value = Table>) -> impl Strategy<Value = Table> {
+    let fractions = prop_oneof![3 => Just(Vec::new()), 1 => vec((any::<Index>(), select(&[10, 25, 50, 90][..])), 1..3)];
+    (tables, fractions).prop_map(|(mut table, fractions)| {
+        for (index, percent) in fractions {
+            let hosts = table.routes.iter_mut().flat_map(|routes| &mut routes.virtual_hosts);
+            let mut routes: Vec<&mut Route> = hosts.flat_map(|host| &mut host.routes).collect();
+            if routes.is_empty() {
+                continue;
+            }
+            let conditions = routes.swap_remove(index.index(routes.len())).r#match.as_mut();
+            conditions.expect("a route has a match").runtime_fraction = Some(RuntimeFractionalPercent {
+                default_value: Some(FractionalPercent {
+                    numerator: percent,
+                    denominator: DenominatorType::Hundred.into(),
+                }),
+                runtime_key: String::new(),
+            });
+        }
+        table
+    })
 }
 
 fn table(
@@ -213,7 +268,7 @@ fn table(
             .collect::<Vec<_>>()
     });
     // Listeners may share a route configuration.
-    (bound, configurations, vec(any::<prop::sample::Index>(), 6)).prop_map(move |(bound, routes, chosen)| {
+    (bound, configurations, vec(any::<Index>(), 6)).prop_map(move |(bound, routes, chosen)| {
         let listeners = bound.into_iter().zip(chosen).map(|(address, index)| {
             let routes: &RouteConfiguration = index.get(&routes);
             listener(address, &routes.name)

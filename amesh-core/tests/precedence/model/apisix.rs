@@ -1,20 +1,29 @@
 //! APISIX's way from a request to an upstream, with its default router `radixtree_host_uri`, on the JSON of its objects.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde_json::Value;
 
-use super::answer::{Answer, Endpoints};
+use super::answer::{Answer, Outcome};
 use super::expr;
 use super::nginx::{Connection, Seen};
 use super::request::Request;
 
 /// What an APISIX was told: objects of each kind by id.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Apisix {
     pub(crate) routes: BTreeMap<String, Value>,
     pub(crate) upstreams: BTreeMap<String, Value>,
+}
+
+/// A line for each object.
+impl fmt::Debug for Apisix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let objects = self.routes.values().chain(self.upstreams.values());
+        objects.into_iter().try_for_each(|object| writeln!(f, "{object}"))
+    }
 }
 
 /// What APISIX answers by itself, or the upstreams with their shares.
@@ -26,15 +35,27 @@ pub(crate) enum Verdict {
 }
 
 impl Apisix {
-    /// What becomes of a request.
-    pub(crate) fn answer(&self, request: &Request, connection: &Connection) -> Answer {
+    /// What becomes of such requests, and whether that was counted by trying many request ids, because some condition
+    /// asks for it.
+    pub(crate) fn answer(&self, request: &Request, connection: &Connection) -> (Answer, bool) {
         let Some(seen) = Seen::new(request, connection) else {
-            return Answer::Status(400);
+            return (Answer::status(400), false);
         };
-        let Some(route) = self.route(&seen) else {
-            return Answer::Status(404);
-        };
-        self.serve(&self.routes[route], &seen)
+        let candidates = self.candidates(&seen);
+        let one = self.act(&candidates, &seen);
+        if !seen.asked_for_id() {
+            return (one, false);
+        }
+        let all = connection.with_many_ids().flat_map(|connection| {
+            let seen = Seen::new(request, &connection).expect("it was taken before");
+            self.act(&candidates, &seen).0
+        });
+        (Answer::of(all), true)
+    }
+
+    fn act(&self, candidates: &[(Rank, &str)], seen: &Seen<'_>) -> Answer {
+        self.first(candidates, seen)
+            .map_or(Answer::status(404), |id| self.serve(&self.routes[id], seen))
     }
 
     /// Which route takes a request, by its id.
@@ -42,28 +63,33 @@ impl Apisix {
         match Seen::new(request, connection) {
             None => Verdict::Refused,
             Some(seen) => self
-                .route(&seen)
+                .first(&self.candidates(&seen), &seen)
                 .map_or(Verdict::NoRoute, |id| Verdict::Route(id.to_owned())),
         }
     }
 
-    /// The first route, in APISIX's order, whose conditions hold. Two routes of the same rank that both take the request
-    /// would be served in whatever order the configuration was read.
-    fn route(&self, seen: &Seen<'_>) -> Option<&str> {
+    /// The routes whose host and path fit, in the order in which they are tried.
+    fn candidates(&self, seen: &Seen<'_>) -> Vec<(Rank, &str)> {
         let mut ranked: Vec<(Rank, &str)> = self
             .routes
             .iter()
             .filter_map(|(id, route)| Some((rank(route, seen)?, id.as_str())))
-            .filter(|(_, id)| conditions_hold(&self.routes[*id], seen))
             .collect();
         ranked.sort();
-        if let [(first, a), (second, b), ..] = ranked.as_slice() {
-            assert!(
-                first != second,
-                "{a} and {b} both take the request, in no defined order"
-            );
+        ranked
+    }
+
+    /// The first of them whose conditions hold. Two of the same rank that both take the request would be served in
+    /// whatever order the configuration was read.
+    fn first<'a>(&self, candidates: &[(Rank, &'a str)], seen: &Seen<'_>) -> Option<&'a str> {
+        let mut taking = candidates
+            .iter()
+            .filter(|(_, id)| conditions_hold(&self.routes[*id], seen));
+        let (rank, id) = taking.next()?;
+        if let Some((_, other)) = taking.next().filter(|(other, _)| other == rank) {
+            panic!("{id} and {other} both take the request, in no defined order");
         }
-        ranked.first().map(|(_, id)| *id)
+        Some(id)
     }
 
     /// What a route does with a request: an abort comes before everything, a split before the route's own upstream.
@@ -79,7 +105,7 @@ impl Apisix {
         if let Some(fault) = plugin("fault-injection") {
             assert_keys(fault, &["abort"]);
             assert_keys(&fault["abort"], &["http_status", "body", "headers"]);
-            return Answer::Status(integer(&fault["abort"]["http_status"]).try_into().expect("a status"));
+            return Answer::status(integer(&fault["abort"]["http_status"]).try_into().expect("a status"));
         }
         let own = route.get("upstream_id").and_then(Value::as_str);
         let rules = plugin("traffic-split").and_then(|split| split["rules"].as_array());
@@ -91,7 +117,7 @@ impl Apisix {
             })
         });
         let Some(rule) = chosen else {
-            return own.map_or(Answer::Status(503), |id| self.forward([(id, 1)]));
+            return own.map_or(Answer::status(503), |id| self.forward([(id, 1)]));
         };
         let members = rule["weighted_upstreams"].as_array().expect("members");
         assert!((1..=20).contains(&members.len()), "{} members", members.len());
@@ -109,10 +135,10 @@ impl Apisix {
     }
 
     /// An upstream without nodes answers 503, one that does not exist 502 or, as a member of a split, 500.
-    fn forward<'a>(&'a self, shares: impl IntoIterator<Item = (&'a str, u64)>) -> Answer {
-        Answer::forward(shares.into_iter().map(|(id, weight)| {
+    fn forward<'a>(&'a self, shares: impl IntoIterator<Item = (&'a str, u32)>) -> Answer {
+        Answer::of(shares.into_iter().map(|(id, weight)| {
             let upstream = self.upstreams.get(id).unwrap_or_else(|| panic!("no upstream {id}"));
-            (nodes(upstream), weight)
+            (Outcome::to(&nodes(upstream)), f64::from(weight))
         }))
     }
 }
@@ -186,7 +212,7 @@ fn conditions_hold(route: &Value, seen: &Seen<'_>) -> bool {
 }
 
 /// The endpoints of an upstream. A weight of zero takes a node out unless all have it.
-fn nodes(upstream: &Value) -> Endpoints {
+fn nodes(upstream: &Value) -> BTreeSet<String> {
     let nodes = upstream["nodes"].as_array().expect("a list of nodes");
     assert!(
         nodes.is_empty() || nodes.iter().any(|node| integer(&node["weight"]) > 0),
@@ -199,8 +225,9 @@ fn nodes(upstream: &Value) -> Endpoints {
         .collect()
 }
 
-fn integer(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_else(|| panic!("not a number: {value}"))
+fn integer(value: &Value) -> u32 {
+    let number = value.as_u64().and_then(|value| value.try_into().ok());
+    number.unwrap_or_else(|| panic!("not a number: {value}"))
 }
 
 /// What this model does not know of, it must not pass over.

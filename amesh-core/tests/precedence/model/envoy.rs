@@ -2,8 +2,9 @@
 
 mod host;
 mod matcher;
+mod print;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use envoy_types::pb::envoy::config::core::v3::{address, socket_address};
@@ -16,38 +17,56 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use prost::Message as _;
 
 pub(crate) use matcher::is_grpc;
+pub(crate) use print::text;
 
-use super::answer::{Answer, Endpoints};
+use super::answer::{Answer, Outcome};
 use super::request::Request;
 
 /// What an Envoy was told.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Envoy {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) routes: Vec<RouteConfiguration>,
     /// The endpoints of the clusters that exist.
-    pub(crate) clusters: BTreeMap<String, Endpoints>,
+    pub(crate) clusters: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Envoy {
-    /// What becomes of a request that arrives at `to`. Nobody listening there is a 404 too: no route takes it.
+    /// What becomes of requests that arrive at `to`. Nobody listening there is a 404 too: no route takes them.
     pub(crate) fn answer(&self, to: SocketAddr, request: &Request) -> Answer {
-        let Some(route) = self.routes_at(to).and_then(|routes| route(routes, request)) else {
-            return Answer::Status(404);
-        };
+        let mut shares = Vec::new();
+        let mut rest = 1.0;
+        for (route, fraction) in self
+            .routes_at(to)
+            .into_iter()
+            .flat_map(|routes| taking(routes, request))
+        {
+            let taken = rest * fraction;
+            rest -= taken;
+            shares.extend(
+                self.act(route)
+                    .0
+                    .into_iter()
+                    .map(|(outcome, share)| (outcome, share * taken)),
+            );
+        }
+        shares.push((Outcome::Status(404), rest));
+        Answer::of(shares)
+    }
+
+    /// What a route does with a request.
+    fn act(&self, route: &Route) -> Answer {
         match route.action.as_ref().expect("a route has an action") {
             Action::Route(action) => match action.cluster_specifier.as_ref().expect("an action has a cluster") {
-                ClusterSpecifier::Cluster(name) => Answer::forward([(self.endpoints(name), 1)]),
-                ClusterSpecifier::WeightedClusters(weighted) => {
-                    Answer::forward(weighted.clusters.iter().map(|member| {
-                        let weight = member.weight.map_or(0, |weight| weight.value);
-                        (self.endpoints(&member.name), u64::from(weight))
-                    }))
-                }
+                ClusterSpecifier::Cluster(name) => Answer::of([(self.cluster(name), 1.0)]),
+                ClusterSpecifier::WeightedClusters(weighted) => Answer::of(weighted.clusters.iter().map(|member| {
+                    let weight = member.weight.map_or(0, |weight| weight.value);
+                    (self.cluster(&member.name), f64::from(weight))
+                })),
                 other => panic!("not modelled: {other:?}"),
             },
             Action::DirectResponse(response) => {
-                Answer::Status(u16::try_from(response.status).expect("a status has three digits"))
+                Answer::status(u16::try_from(response.status).expect("a status has three digits"))
             }
             other => panic!("not modelled: {other:?}"),
         }
@@ -59,13 +78,13 @@ impl Envoy {
     }
 
     /// A cluster that is not known is a 503, and so is one without endpoints.
-    fn endpoints(&self, cluster: &str) -> Endpoints {
-        self.clusters.get(cluster).cloned().unwrap_or_default()
+    fn cluster(&self, name: &str) -> Outcome {
+        self.clusters.get(name).map_or(Outcome::Status(503), Outcome::to)
     }
 
     /// The routes of the listener that takes connections to `to`: one bound to exactly that address comes before one
     /// bound to any address.
-    fn routes_at(&self, to: SocketAddr) -> Option<&RouteConfiguration> {
+    pub(crate) fn routes_at(&self, to: SocketAddr) -> Option<&RouteConfiguration> {
         let bound = |wanted: &dyn Fn(IpAddr) -> bool| {
             self.listeners.iter().find(|listener| {
                 let address = bound_to(listener);
@@ -105,17 +124,27 @@ pub(crate) fn bound_to(listener: &Listener) -> SocketAddr {
     )
 }
 
-/// The first matching route of the virtual host that the Host header chooses. Where that virtual host has no match, no
-/// other is tried (SEM-P07, SEM-P08).
+/// The route that takes a request.
 pub(crate) fn route<'a>(routes: &'a RouteConfiguration, request: &Request) -> Option<&'a Route> {
+    let (route, fraction) = taking(routes, request).next()?;
+    assert!(fraction >= 1.0, "a fraction of requests: {route:?}");
+    Some(route)
+}
+
+/// The matching routes, in order, of the virtual host that the Host header chooses, each with the fraction that it takes of
+/// the requests that come to it; all after the first that takes all are never asked. Where that virtual host has no match,
+/// no other is tried (SEM-P07, SEM-P08).
+fn taking<'a>(routes: &'a RouteConfiguration, request: &Request) -> impl Iterator<Item = (&'a Route, f64)> {
     let authority = request.authority.to_ascii_lowercase();
     let name = if routes.ignore_port_in_host_matching {
         host::without_port(&authority)
     } else {
         &authority
     };
-    host::choose(&routes.virtual_hosts, name)?
-        .routes
-        .iter()
-        .find(|route| matcher::matches(route.r#match.as_ref().expect("a route has a match"), request))
+    let host = host::choose(&routes.virtual_hosts, name);
+    host.into_iter().flat_map(|host| &host.routes).filter_map(move |route| {
+        let conditions = route.r#match.as_ref().expect("a route has a match");
+        let fraction = matcher::fraction(conditions);
+        (fraction > 0.0 && matcher::matches(conditions, request)).then_some((route, fraction))
+    })
 }

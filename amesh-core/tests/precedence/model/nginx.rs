@@ -1,5 +1,7 @@
 //! What nginx makes of a request before APISIX sees it, and the variables that APISIX's conditions read.
 
+use std::cell::Cell;
+
 use super::request::Request;
 
 /// A request as nginx took it.
@@ -10,6 +12,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) uri: String,
     /// `$host`: lower case, without port and trailing dot.
     pub(crate) host: String,
+    asked_for_id: Cell<bool>,
 }
 
 /// The connection that a request came in on, as APISIX sees it.
@@ -23,6 +26,21 @@ pub(crate) struct Connection {
     pub(crate) request_id: String,
 }
 
+impl Connection {
+    /// The same connection with other request ids, which are spread evenly: in each quarter of the id by itself, and in
+    /// any two quarters together.
+    pub(crate) fn with_many_ids(&self) -> impl Iterator<Item = Self> {
+        const IDS: u64 = 1021;
+        (0..IDS).map(|n| {
+            let quarters = [1, 374, 517, 803].map(|factor| ((n * factor % IDS) << 32) / IDS);
+            Self {
+                request_id: quarters.map(|quarter| format!("{quarter:08x}")).concat(),
+                ..self.clone()
+            }
+        })
+    }
+}
+
 impl<'a> Seen<'a> {
     /// `None` for what nginx refuses with a 400 of its own.
     pub(crate) fn new(request: &'a Request, connection: &'a Connection) -> Option<Self> {
@@ -31,7 +49,13 @@ impl<'a> Seen<'a> {
             connection,
             uri: uri(&request.target)?,
             host: host(&request.authority)?,
+            asked_for_id: Cell::new(false),
         })
+    }
+
+    /// Whether `$request_id` was read.
+    pub(crate) fn asked_for_id(&self) -> bool {
+        self.asked_for_id.get()
     }
 
     /// The value of a variable, `None` where it has none. A name that is not known here is a mistake of whoever wrote it.
@@ -49,7 +73,10 @@ impl<'a> Seen<'a> {
             "server_addr" => self.connection.server_addr.clone(),
             "server_port" => self.connection.server_port.to_string(),
             "connection_original_dst" => self.connection.original_dst.clone()?,
-            "request_id" => self.connection.request_id.clone(),
+            "request_id" => {
+                self.asked_for_id.set(true);
+                self.connection.request_id.clone()
+            }
             _ => {
                 let header = name
                     .strip_prefix("http_")
@@ -88,7 +115,7 @@ fn host(authority: &str) -> Option<String> {
 }
 
 /// The path, percent-decoded once, then without empty and dot segments.
-fn uri(target: &str) -> Option<String> {
+pub(crate) fn uri(target: &str) -> Option<String> {
     let path = target.split(['?', '#']).next().unwrap_or_default();
     let decoded = decode(path)?;
     if !decoded.starts_with('/') || decoded.contains('\0') {

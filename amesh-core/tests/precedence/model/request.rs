@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::nginx;
+
 /// A request of HTTP/1.1 in origin form. Header names are lower case.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Request {
@@ -37,6 +39,16 @@ impl Request {
             .filter(|(found, _)| found == name)
             .map(|(_, value)| value.as_str())
             .collect()
+    }
+
+    /// Whether nginx tells APISIX all that was sent: it rewrites paths, cuts one trailing dot off a host, and joins
+    /// repeated headers.
+    pub(crate) fn is_plain(&self) -> bool {
+        let name = self.authority.split(':').next().unwrap_or_default();
+        let repeated = |(name, _): &(String, String)| self.values(name).len() > 1;
+        nginx::uri(&self.target).as_deref() == Some(self.path())
+            && !name.ends_with('.')
+            && !self.headers.iter().any(repeated)
     }
 
     /// The bytes on the wire, on a connection that stays open.

@@ -1,14 +1,19 @@
 //! Whether a route's `RouteMatch` takes a request (SEM-P, SEM-M, SEM-Q).
 
-use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
 
+use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::query_parameter_matcher::QueryParameterMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{HeaderMatcher, QueryParameterMatcher, RouteMatch};
+use envoy_types::pb::envoy::extensions::path::r#match::uri_template::v3::UriTemplateMatchConfig;
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
-use regex::bytes::RegexBuilder;
+use envoy_types::pb::envoy::r#type::v3::fractional_percent::DenominatorType;
+use prost::Message as _;
+use regex::bytes::{Regex, RegexBuilder};
 
 use crate::model::request::Request;
 
@@ -21,15 +26,20 @@ pub(crate) fn matches(conditions: &RouteMatch, request: &Request) -> bool {
             .iter()
             .all(|matcher| query(matcher, request))
         && (conditions.grpc.is_none() || is_grpc(request))
-        && conditions.runtime_fraction.as_ref().is_none_or(|fraction| {
-            // Only "never" and "always" can be said without a die (SEM-F01).
-            let numerator = fraction.default_value.as_ref().map_or(0, |value| value.numerator);
-            assert!(
-                numerator == 0 || numerator == 100,
-                "a fraction of requests: {numerator}"
-            );
-            numerator == 100
-        })
+}
+
+/// The fraction of requests that may match (SEM-F01).
+pub(crate) fn fraction(conditions: &RouteMatch) -> f64 {
+    let Some(fraction) = &conditions.runtime_fraction else {
+        return 1.0;
+    };
+    let value = fraction.default_value.as_ref().expect("a fraction");
+    let all = match value.denominator() {
+        DenominatorType::Hundred => 100.0,
+        DenominatorType::TenThousand => 10_000.0,
+        DenominatorType::Million => 1_000_000.0,
+    };
+    f64::min(f64::from(value.numerator) / all, 1.0)
 }
 
 /// The path without its query. `case_sensitive: false` does nothing for a regex (SEM-P01 to P06).
@@ -45,18 +55,55 @@ fn path(conditions: &RouteMatch, path: &str) -> bool {
             .strip_prefix(&fold(prefix))
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
         PathSpecifier::SafeRegex(regex) => full_match(&regex.regex, path),
-        other => panic!("not modelled: {other:?}"),
+        PathSpecifier::PathMatchPolicy(policy) => full_match(&template_regex(&template(policy)), path),
+        PathSpecifier::ConnectMatcher(_) => panic!("not modelled: CONNECT"),
     }
+}
+
+/// The template of a path policy, of which there is one kind.
+pub(crate) fn template(policy: &TypedExtensionConfig) -> String {
+    let any = policy.typed_config.as_ref().expect("a configuration");
+    let config = UriTemplateMatchConfig::decode(any.value.as_slice()).expect("a template");
+    config.path_template
+}
+
+/// A URI template: `*` is one segment, `**` any number of them, `{name}` is `*` and `{name=pattern}` the pattern (SEM-P18).
+fn template_regex(template: &str) -> String {
+    const CHARACTER: &str = "a-zA-Z0-9._~%!$&'()*+,;:@=-";
+    // Variables give way to what they stand for; their braces do not nest.
+    let plain: String = template
+        .split('{')
+        .enumerate()
+        .map(|(number, part)| match part.split_once('}') {
+            Some((variable, rest)) if number > 0 => {
+                let pattern = variable.split_once('=').map_or("*", |(_, pattern)| pattern);
+                format!("{pattern}{rest}")
+            }
+            _ => part.to_owned(),
+        })
+        .collect();
+    regex::escape(&plain)
+        .replace(r"\*\*", &format!("[/{CHARACTER}]*"))
+        .replace(r"\*", &format!("[{CHARACTER}]+"))
 }
 
 /// Envoy's regexes take the whole value (SEM-P04, SEM-M14). RE2 matches in linear time, as this engine does, and the
 /// patterns in use mean the same to both.
 fn full_match(pattern: &str, value: &str) -> bool {
-    RegexBuilder::new(&format!(r"\A(?:{pattern})\z"))
-        .unicode(false)
-        .build()
-        .expect("a pattern that Envoy takes")
-        .is_match(value.as_bytes())
+    thread_local! {
+        static COMPILED: RefCell<HashMap<String, Regex>> = RefCell::default();
+    }
+    COMPILED.with_borrow_mut(|compiled| {
+        compiled
+            .entry(pattern.to_owned())
+            .or_insert_with(|| {
+                RegexBuilder::new(&format!(r"\A(?:{pattern})\z"))
+                    .unicode(false)
+                    .build()
+                    .expect("a pattern that Envoy takes")
+            })
+            .is_match(value.as_bytes())
+    })
 }
 
 /// Each line of a repeated header is matched by itself, as Envoy does from 1.39 on (SEM-M01 to M07); an inverted match
@@ -120,11 +167,10 @@ fn present(values: &[String], wanted: bool, as_empty: bool) -> bool {
 /// A `StringMatcher`; `ignore_case` is for everything but regexes (SEM-M13).
 fn text(matcher: &StringMatcher, value: &str) -> bool {
     let fold = |text: &str| -> String {
-        let text = Cow::Borrowed(text);
         if matcher.ignore_case {
             text.to_ascii_lowercase()
         } else {
-            text.into_owned()
+            text.to_owned()
         }
     };
     let value_folded = fold(value);
