@@ -64,39 +64,42 @@ impl Domains {
     /// The groups of one virtual host.
     pub(crate) fn groups(&self, domains: &[String], at: Path<'_>, findings: &Findings) -> Vec<HostGroup> {
         // Domains with the same conditions share a route.
-        let mut hosts: BTreeMap<Vec<Expr>, BTreeSet<String>> = BTreeMap::new();
+        let mut hosts: BTreeMap<(Vec<Expr>, &str), BTreeSet<String>> = BTreeMap::new();
+        let lower: Vec<String> = domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
         let mut groups = Vec::new();
-        for (index, domain) in domains.iter().enumerate() {
+        for (index, domain) in lower.iter().enumerate() {
             let at_domain = at.field("domains");
             let at_domain = at_domain.index(index);
-            let lower = domain.to_ascii_lowercase();
-            if lower == "*" {
+            if domain == "*" {
                 groups.push(HostGroup {
                     hosts: Vec::new(),
                     conditions: Vec::new(),
                     rank: 0,
                     tag: "any".to_owned(),
                 });
-            } else if let Some(prefix) = lower.strip_suffix('*') {
+            } else if let Some(prefix) = domain.strip_suffix('*') {
                 groups.push(self.prefix(prefix));
             } else {
-                match self.host(&lower, domains) {
+                let (_, port) = split_port(domain);
+                match self.host(domain, &lower) {
                     Ok((host, conditions)) => {
-                        hosts.entry(conditions).or_default().insert(host);
+                        hosts
+                            .entry((conditions, port.unwrap_or_default()))
+                            .or_default()
+                            .insert(host);
                     }
                     Err(rule) => findings.add_with(rule, at_domain, domain.clone()),
                 }
             }
         }
-        for (conditions, hosts) in hosts {
-            let mut conditions = conditions;
-            conditions.extend(something_before_suffix(&hosts));
+        for ((mut conditions, port), hosts) in hosts {
             // Conditions are lists of texts, which always serialize.
             let tag = if conditions.is_empty() {
                 String::new()
             } else {
                 serde_json::to_string(&conditions).unwrap_or_default()
             };
+            conditions.extend(self.something_before_suffix(&hosts, port));
             groups.push(HostGroup {
                 hosts: hosts.into_iter().collect(),
                 conditions,
@@ -105,6 +108,33 @@ impl Domains {
             });
         }
         groups
+    }
+
+    /// `*.foo.com` takes `.foo.com` in APISIX, where the star may stand for nothing. Envoy wants something there, and gives
+    /// the name to whichever other domain suits it best; only if that is one of these hosts may the route keep it.
+    fn something_before_suffix(&self, hosts: &BTreeSet<String>, port: &str) -> Option<Expr> {
+        let port = if port.is_empty() {
+            String::new()
+        } else {
+            format!(":{port}")
+        };
+        let known = |domain: &str| self.all.contains(&format!("{domain}{port}"));
+        let best = |name: &str| {
+            let suffixes = name
+                .char_indices()
+                .skip(1)
+                .filter_map(|(at, _)| name.get(at..))
+                .map(|suffix| format!("*{suffix}"));
+            std::iter::once(name.to_owned())
+                .chain(suffixes)
+                .find(|domain| known(domain))
+        };
+        let suffixes = hosts.iter().filter_map(|host| host.strip_prefix('*'));
+        let bare: Vec<String> = suffixes
+            .filter(|name| best(name).is_none_or(|best| !hosts.contains(&best)))
+            .map(str::to_owned)
+            .collect();
+        (!bare.is_empty()).then(|| Expr::compare("host", Operator::In, Value::List(bare)).negate())
     }
 
     /// `foo.*`: a route without hosts that looks at the Host header.
@@ -145,7 +175,7 @@ impl Domains {
             format!("{host}.")
         };
         let twin = port.map_or_else(|| twin.clone(), |port| format!("{twin}:{port}"));
-        let beside = siblings.iter().any(|sibling| sibling.eq_ignore_ascii_case(&twin));
+        let beside = siblings.contains(&twin);
         if !beside && (dotted || self.all.contains(&twin)) {
             let expr = Expr::matches("http_host", "\\.(?::[0-9]*)?\\z");
             conditions.push(if dotted { expr } else { expr.negate() });
@@ -158,17 +188,6 @@ impl Domains {
         }
         Ok((host.to_owned(), conditions))
     }
-}
-
-/// `*.foo.com` takes `.foo.com` in APISIX, where the star may stand for nothing. Envoy wants something there, unless
-/// another domain of the virtual host takes the name.
-fn something_before_suffix(hosts: &BTreeSet<String>) -> Option<Expr> {
-    let suffixes = || hosts.iter().filter_map(|host| host.strip_prefix('*'));
-    let taken = |name: &str| {
-        hosts.contains(name) || suffixes().any(|suffix| name.len() > suffix.len() && name.ends_with(suffix))
-    };
-    let bare: Vec<String> = suffixes().filter(|suffix| !taken(suffix)).map(str::to_owned).collect();
-    (!bare.is_empty()).then(|| Expr::compare("host", Operator::In, Value::List(bare)).negate())
 }
 
 /// A host and its port. The colons of an IPv6 address are not a port's.

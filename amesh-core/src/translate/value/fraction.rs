@@ -123,7 +123,9 @@ pub(crate) fn below(bound: u64, digits: Digits) -> Expr {
 
 fn digits_below(value: u32) -> String {
     let last = char::from_digit(value - 1, 16).unwrap_or('0');
-    if value == 11 { "[0-9a]".to_owned() } else if value <= 10 {
+    if value == 11 {
+        "[0-9a]".to_owned()
+    } else if value <= 10 {
         format!("[0-{last}]")
     } else {
         format!("[0-9a-{last}]")

@@ -35,14 +35,16 @@ impl Envoy {
     /// What becomes of requests that arrive at `to`. Nobody listening there is a 404 too: no route takes them.
     pub(crate) fn answer(&self, to: SocketAddr, request: &Request) -> Answer {
         let mut shares = Vec::new();
-        let mut rest = 1.0;
+        // Envoy draws one number for a request: its remainder by a hundred decides about every fraction of a hundred, so
+        // that 10 % and then 25 % take 25 % together (seen on a running Envoy 1.40).
+        let mut passed = 0.0;
         for (route, fraction) in self
             .routes_at(to)
             .into_iter()
             .flat_map(|routes| taking(routes, request))
         {
-            let taken = rest * fraction;
-            rest -= taken;
+            let taken = f64::max(fraction - passed, 0.0);
+            passed = f64::max(passed, fraction);
             shares.extend(
                 self.act(route)
                     .0
@@ -50,7 +52,7 @@ impl Envoy {
                     .map(|(outcome, share)| (outcome, share * taken)),
             );
         }
-        shares.push((Outcome::Status(404), rest));
+        shares.push((Outcome::Status(404), 1.0 - passed));
         Answer::of(shares)
     }
 

@@ -39,7 +39,13 @@ pub(crate) fn fraction(conditions: &RouteMatch) -> f64 {
         DenominatorType::TenThousand => 10_000.0,
         DenominatorType::Million => 1_000_000.0,
     };
-    f64::min(f64::from(value.numerator) / all, 1.0)
+    let fraction = f64::min(f64::from(value.numerator) / all, 1.0);
+    let whole = fraction <= 0.0 || fraction >= 1.0;
+    assert!(
+        whole || all <= 100.0,
+        "only fractions of a hundred are modelled, since they are about one and the same draw"
+    );
+    fraction
 }
 
 /// The path without its query. `case_sensitive: false` does nothing for a regex (SEM-P01 to P06).
