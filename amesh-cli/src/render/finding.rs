@@ -122,8 +122,8 @@ fn summary(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
     if clusters > 0 {
         writeln!(
             out,
-            "{ERROR}Endpoints of {} ask for Istio's mutual TLS and are left out{ERROR:#}: a cluster without any other \
-             answers 503. To send them plain text: --permit istio-mutual-tls",
+            "{ERROR}Endpoints of {} ask for Istio's mutual TLS and are left out{ERROR:#}: requests get 503 where \
+             none is left. To send them plain text: --permit istio-mutual-tls",
             number(clusters, "cluster")
         )?;
     }
