@@ -4,12 +4,7 @@
 //! `10000` services of ten endpoints, `translate_and_plan` should stay below 1.5 times `decode_with_prost`, and
 //! `one_endpoint` should not depend on the number of services.
 
-#![expect(
-    missing_docs,
-    unreachable_pub,
-    clippy::unwrap_used,
-    reason = "a benchmark is no library"
-)]
+#![expect(unreachable_pub, clippy::unwrap_used, reason = "a benchmark is no library")]
 
 #[path = "support/mesh.rs"]
 mod mesh;

@@ -30,6 +30,9 @@ use amesh_core::envoy_types::pb::envoy::extensions::transport_sockets::raw_buffe
 use amesh_core::envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     CommonTlsContext, SdsSecretConfig, UpstreamTlsContext,
 };
+use amesh_core::envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::{
+    CombinedCertificateValidationContext, ValidationContextType,
+};
 use amesh_core::envoy_types::pb::google::protobuf::value::Kind as ValueKind;
 use amesh_core::envoy_types::pb::google::protobuf::{Any, Duration, Struct, UInt32Value, Value};
 use prost::{Message, Name};
@@ -74,15 +77,15 @@ pub fn cluster_name(service: usize) -> String {
     format!("outbound|8080||{}", host(service))
 }
 
-fn socket_address(address: String, port: u32) -> Option<Address> {
+fn socket_address(address: String, port: u32) -> Address {
     let socket = SocketAddress {
         address,
         port_specifier: Some(PortSpecifier::PortValue(port)),
         ..SocketAddress::default()
     };
-    Some(Address {
+    Address {
         address: Some(Kind::SocketAddress(socket)),
-    })
+    }
 }
 
 fn cluster(service: usize) -> Cluster {
@@ -90,10 +93,15 @@ fn cluster(service: usize) -> Cluster {
         name: name.to_owned(),
         sds_config: None,
     };
+    let roots = CombinedCertificateValidationContext {
+        validation_context_sds_secret_config: Some(secret("ROOTCA")),
+        ..CombinedCertificateValidationContext::default()
+    };
     let tls = UpstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: vec!["istio-peer-exchange".to_owned(), "istio".to_owned()],
             tls_certificate_sds_secret_configs: vec![secret("default")],
+            validation_context_type: Some(ValidationContextType::CombinedValidationContext(roots)),
             ..CommonTlsContext::default()
         }),
         sni: format!("outbound_.8080_._.{}", host(service)),
@@ -148,10 +156,10 @@ pub fn assignment(service: usize, endpoints: usize, generation: usize) -> Cluste
             load_balancing_weight: Some(UInt32Value { value: 1 }),
             metadata: Some(metadata("envoy.transport_socket_match", &[("tlsMode", "istio")])),
             host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
-                address: socket_address(
+                address: Some(socket_address(
                     format!("10.{}.{}.{}", number >> 16 & 255, number >> 8 & 255, number & 255),
                     8080,
-                ),
+                )),
                 ..Endpoint::default()
             })),
         }
@@ -223,7 +231,7 @@ pub fn mesh(services: usize, endpoints: usize) -> Mesh {
     };
     let listener = Listener {
         name: "0.0.0.0_8080".to_owned(),
-        address: socket_address("0.0.0.0".to_owned(), 8080),
+        address: Some(socket_address("0.0.0.0".to_owned(), 8080)),
         filter_chains: vec![FilterChain {
             filters: vec![filter],
             ..FilterChain::default()

@@ -128,19 +128,19 @@ mod tests {
 
     use envoy_types::pb::envoy::config::cluster::v3::Cluster;
     use envoy_types::pb::envoy::config::core::v3::{TransportSocket, transport_socket::ConfigType};
-    use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext;
+    use envoy_types::pb::envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
     use envoy_types::pb::google::protobuf::Duration;
     use prost::Name as _;
 
     use super::*;
 
-    fn cluster(tls: Any) -> Resource {
+    fn cluster(socket: Any) -> Resource {
         let message = Cluster {
             name: "c".to_owned(),
             connect_timeout: Some(Duration { seconds: 1, nanos: 0 }),
             transport_socket: Some(TransportSocket {
-                name: "tls".to_owned(),
-                config_type: Some(ConfigType::TypedConfig(tls)),
+                name: "own".to_owned(),
+                config_type: Some(ConfigType::TypedConfig(socket)),
             }),
             ..Cluster::default()
         };
@@ -157,12 +157,13 @@ mod tests {
 
     #[test]
     fn fields_are_counted_through_extensions_and_values_are_not_taken_apart() {
-        let tls = UpstreamTlsContext {
-            sni: "a.example".to_owned(),
-            ..UpstreamTlsContext::default()
+        // Not one that is taken or refused as a whole.
+        type Socket = ProxyProtocolUpstreamTransport;
+        let socket = Socket {
+            allow_unspecified_address: true,
+            ..Socket::default()
         };
-        let url = UpstreamTlsContext::type_url();
-        let resource = cluster(any(url, tls.encode_to_vec()));
+        let resource = cluster(any(Socket::type_url(), socket.encode_to_vec()));
         let used = used_fields(&[resource.clone(), resource]);
         assert_eq!(
             used.field("envoy.config.cluster.v3.Cluster", "connect_timeout"),
@@ -172,8 +173,8 @@ mod tests {
             used.field("envoy.config.core.v3.TransportSocket", "typed_config"),
             Some(2)
         );
-        assert_eq!(used.extension(&UpstreamTlsContext::full_name()), Some(2));
-        assert_eq!(used.field(&UpstreamTlsContext::full_name(), "sni"), Some(2));
+        assert_eq!(used.extension(&Socket::full_name()), Some(2));
+        assert_eq!(used.field(&Socket::full_name(), "allow_unspecified_address"), Some(2));
         assert_eq!(used.field("google.protobuf.Duration", "seconds"), None);
         assert_eq!(used.field("envoy.config.cluster.v3.Cluster", "lb_policy"), None);
     }

@@ -214,13 +214,14 @@ pub(crate) fn upstream(
     };
     let socket_of = |endpoint, locality| sockets.pick(endpoint, locality);
     let mut chosen: Vec<Chosen<'_>> = match discovery.endpoints() {
-        Endpoints::Discovered => match assignment {
-            Some(assignment) => endpoint::endpoints(assignment, how, socket_of, at, assignment_findings),
-            None => {
+        Endpoints::Discovered => {
+            if let Some(assignment) = assignment {
+                endpoint::endpoints(assignment, how, socket_of, at, assignment_findings)
+            } else {
                 discovery::missing(cluster, at, findings);
                 Vec::new()
             }
-        },
+        }
         Endpoints::Inline => load_assignment.as_ref().map_or_else(Vec::new, |assignment| {
             endpoint::endpoints(assignment, how, socket_of, at.field("load_assignment"), findings)
         }),

@@ -154,7 +154,11 @@ pub(crate) fn balancer(settings: Settings<'_>, at: Path<'_>, findings: &Findings
     }
     let policy = LbPolicy::try_from(lb_policy);
     match lb_config {
-        None => {}
+        Some(LbConfig::LeastRequestLbConfig(config)) if policy == Ok(LbPolicy::LeastRequest) => {
+            least_request(config, at.field("least_request_lb_config"), findings);
+        }
+        // The configuration of another balancer than the policy names is not read.
+        None | Some(LbConfig::LeastRequestLbConfig(_)) => {}
         Some(LbConfig::RoundRobinLbConfig(config)) => {
             let RoundRobinLbConfig { slow_start_config } = config;
             if slow_start_config.is_some() && policy == Ok(LbPolicy::RoundRobin) {
@@ -162,13 +166,8 @@ pub(crate) fn balancer(settings: Settings<'_>, at: Path<'_>, findings: &Findings
                 findings.add(&SLOW_START, at.field("slow_start_config"));
             }
         }
-        Some(LbConfig::LeastRequestLbConfig(config)) if policy == Ok(LbPolicy::LeastRequest) => {
-            least_request(config, at.field("least_request_lb_config"), findings);
-        }
-        // Not read unless the policy is least request.
-        Some(LbConfig::LeastRequestLbConfig(_)) => {}
         Some(LbConfig::RingHashLbConfig(_)) => {
-            tuning(policy == Ok(LbPolicy::RingHash), at, "ring_hash_lb_config", findings)
+            tuning(policy == Ok(LbPolicy::RingHash), at, "ring_hash_lb_config", findings);
         }
         Some(LbConfig::MaglevLbConfig(_)) => tuning(policy == Ok(LbPolicy::Maglev), at, "maglev_lb_config", findings),
         Some(LbConfig::OriginalDstLbConfig(_)) => findings.add(&ORIGINAL_DST, at.field("original_dst_lb_config")),
@@ -186,7 +185,7 @@ pub(crate) fn balancer(settings: Settings<'_>, at: Path<'_>, findings: &Findings
             findings.add_with(&CONSISTENT_HASH, at, policy.as_str_name());
         }
         Ok(LbPolicy::LoadBalancingPolicyConfig) => {
-            findings.add_with(&EXTENSION, at, "no load_balancing_policy is given")
+            findings.add_with(&EXTENSION, at, "no load_balancing_policy is given");
         }
         Err(_) => findings.add_with(&EXTENSION, at, format!("policy {lb_policy}")),
     }
@@ -194,7 +193,6 @@ pub(crate) fn balancer(settings: Settings<'_>, at: Path<'_>, findings: &Findings
 }
 
 fn tuning(read: bool, at: Path<'_>, field: &'static str, findings: &Findings) {
-    // A configuration of another balancer than the policy names is not read.
     if read {
         findings.add(&TUNING, at.field(field));
     }

@@ -1,11 +1,5 @@
 //! What holds for every upstream; each field of a cluster has its fixtures.
 
-use envoy_types::pb::envoy::config::cluster::v3::LoadBalancingPolicy;
-use envoy_types::pb::envoy::config::cluster::v3::cluster::{
-    ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy,
-};
-use envoy_types::pb::google::protobuf::Duration;
-
 use super::*;
 use crate::decode::ResourceType;
 use crate::finding::ResourceName;

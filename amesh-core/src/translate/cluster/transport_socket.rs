@@ -217,13 +217,13 @@ impl<'c> Sockets<'c> {
     }
 
     fn socket(&self, place: usize) -> Option<&'c TransportSocket> {
-        let TransportSocketMatch {
+        let Some(TransportSocketMatch {
             name: _,
             r#match: _,
             transport_socket,
-        } = match self.matches.get(place) {
-            Some(of_match) => of_match,
-            None => return self.default,
+        }) = self.matches.get(place)
+        else {
+            return self.default;
         };
         transport_socket.as_ref()
     }

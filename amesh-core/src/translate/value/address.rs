@@ -144,11 +144,16 @@ mod tests {
 
     use super::*;
     use crate::decode::ResourceType;
+    use crate::finding::ResourceName;
     use crate::translate::Options;
 
     fn check(address: Kind, expected: Result<(&str, u16, bool), &str>) {
         let options = Options::default();
-        let findings = Findings::new(&options, ResourceType::Cluster, "c");
+        let resource = ResourceName {
+            kind: ResourceType::Cluster,
+            name: "c".to_owned(),
+        };
+        let findings = Findings::new(&options, resource, &[]);
         let root = Path::root();
         let address = Address { address: Some(address) };
         let found = socket(&address, root.field("address"), &findings);
