@@ -39,7 +39,7 @@ bench *args:
 
 # Licenses, sources and duplicate versions of dependencies (needs cargo-deny).
 deny:
-    cargo deny --locked check bans licenses sources
+    cargo deny --locked check --hide-inclusion-graph bans licenses sources
 
 # Translates a dump, as `just translate capture.json`.
 translate *args:

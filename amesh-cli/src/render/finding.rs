@@ -118,13 +118,13 @@ fn summary(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
             parts.join(", ")
         )?;
     }
-    let places = report.without_mutual_tls();
-    if places > 0 {
+    let clusters = report.without_mutual_tls();
+    if clusters > 0 {
         writeln!(
             out,
-            "{ERROR}Endpoints that ask for Istio's mutual TLS are left out{ERROR:#} ({}): requests for them get 503. \
-             --permit istio-mutual-tls sends them plain text.",
-            number(places, "place")
+            "{ERROR}Endpoints of {} ask for Istio's mutual TLS and are left out{ERROR:#}: requests get 503 where \
+             none is left. To send them plain text: --permit istio-mutual-tls",
+            number(clusters, "cluster")
         )?;
     }
     Ok(())

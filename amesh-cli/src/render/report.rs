@@ -1,5 +1,7 @@
 //! What a translation leaves to say, gathered for every form of saying it.
 
+use std::collections::BTreeSet;
+
 use amesh_core::apisix::{Kind, Objects};
 use amesh_core::{Finding, Outcome, Rejected};
 use serde::Serialize;
@@ -64,9 +66,12 @@ impl Report<'_> {
         self.findings.iter().any(found) || (outcome <= Outcome::LeftOut && !self.rejected.is_empty())
     }
 
-    /// How many places ask for Istio's mutual TLS and were not permitted to go without.
+    /// How many clusters have endpoints that ask for Istio's mutual TLS and were not permitted to go without.
     pub(crate) fn without_mutual_tls(&self) -> usize {
-        let asks = |finding: &&&Finding| finding.rule.name == MUTUAL_TLS && !finding.permitted;
-        self.findings.iter().filter(asks).count()
+        let asking = self
+            .findings
+            .iter()
+            .filter(|finding| finding.rule.name == MUTUAL_TLS && !finding.permitted);
+        asking.map(|finding| &finding.resource).collect::<BTreeSet<_>>().len()
     }
 }

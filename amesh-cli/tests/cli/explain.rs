@@ -13,7 +13,7 @@ fn explained(name: &str) -> String {
 
 #[test]
 fn a_rule() {
-    assert_snapshot!(explained("downstream-tls"));
+    assert_snapshot!(explained("istio-mutual-tls"));
 }
 
 #[test]

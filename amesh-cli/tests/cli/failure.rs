@@ -20,7 +20,7 @@ fn a_rule_that_does_not_exist_is_answered_with_its_neighbours() {
     assert_snapshot!(fails(&["translate", GATEWAY, "--permit", "istio-mutal-tls"]), @"
     exit status 2
     error: there is no rule `istio-mutal-tls` to permit
-    help: `amesh explain` lists every rule
+    help: did you mean `istio-mutual-tls`?
     ");
     assert_snapshot!(fails(&["translate", GATEWAY, "--permit", "zzz"]), @"
     exit status 2

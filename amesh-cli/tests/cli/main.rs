@@ -9,6 +9,7 @@ mod explain;
 mod failure;
 mod file;
 mod help;
+mod readme;
 mod stream;
 mod translate;
 
