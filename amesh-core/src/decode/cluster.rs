@@ -17,6 +17,10 @@ const DEFAULT_RING: u64 = 1024;
 /// Entries that a Maglev table may have.
 const MAX_MAGLEV: u64 = 5_000_011;
 
+#[expect(
+    deprecated,
+    reason = "Istio sets the refresh rate in the field that newer Envoys call deprecated"
+)]
 pub(super) fn check(cluster: &Cluster) -> Checked {
     let at = Path::root();
     positive(cluster.connect_timeout.as_ref(), at.field("connect_timeout"))?;
