@@ -74,7 +74,7 @@ impl fmt::Display for Key {
 #[serde(untagged)]
 pub enum Object {
     /// An upstream.
-    Upstream(Upstream),
+    Upstream(Box<Upstream>),
     /// A route.
     Route(Box<Route>),
 }

@@ -4,7 +4,11 @@
 //! Envoy's own descriptors, which a test checks, so a field cannot be forgotten; and fixtures prove each row by
 //! clearing the field and looking at what changes.
 
+mod used;
+
 use crate::finding::Rule;
+
+pub use used::{Used, used_fields};
 
 /// What becomes of one field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +78,15 @@ pub struct Message {
     pub fields: &'static [Field],
 }
 
+/// The configuration of an extension, as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extension {
+    /// The full protobuf name of its message, as `envoy.extensions.filters.http.rbac.v3.RBAC`.
+    pub message: &'static str,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
 /// A feature: one file of the translator, one folder of fixtures, one section of the coverage page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Feature {
@@ -83,6 +96,8 @@ pub struct Feature {
     pub summary: &'static str,
     /// The fields that this feature owns.
     pub messages: &'static [Message],
+    /// Configurations of extensions that are taken or refused as a whole, so that their fields need no rows.
+    pub extensions: &'static [Extension],
     /// Rules that are reported for a value or a combination and stand in no row.
     pub rules: &'static [&'static Rule],
 }
@@ -104,7 +119,8 @@ pub fn rules() -> Vec<&'static Rule> {
                 .iter()
                 .flat_map(|message| message.fields)
                 .filter_map(|field| field.fate.rule());
-            rows.chain(feature.rules.iter().copied())
+            let extensions = feature.extensions.iter().filter_map(|extension| extension.fate.rule());
+            rows.chain(extensions).chain(feature.rules.iter().copied())
         })
         .collect();
     rules.sort_by_key(|rule| rule.name);
@@ -130,6 +146,15 @@ pub fn field(message: &str, field: &str) -> Option<(&'static Feature, &'static F
         rows.into_iter()
             .find(|row| row.name == field)
             .map(|row| (*feature, row))
+    })
+}
+
+/// The row of an extension that is taken or refused as a whole, with the feature that owns it.
+#[must_use]
+pub fn extension(message: &str) -> Option<(&'static Feature, &'static Extension)> {
+    features().iter().find_map(|feature| {
+        let mut rows = feature.extensions.iter();
+        rows.find(|row| row.message == message).map(|row| (*feature, row))
     })
 }
 

@@ -25,10 +25,11 @@ use crate::coverage::Feature;
 use crate::decode::{Rejected, Resource};
 use crate::finding::{Finding, Outcome, Rule};
 
-pub(crate) const FEATURE: Feature = Feature {
+pub(crate) static FEATURE: Feature = Feature {
     name: "dump",
     summary: "a captured dump holds more than what serves traffic, and less than what was sent",
     messages: &[],
+    extensions: &[],
     rules: &[
         &WARMING,
         &DRAINING,

@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 
 use serde::{Serialize, Serializer};
 
-use crate::decode::ResourceType;
+use crate::decode::{ResourceType, Unknown};
 use crate::translate::Options;
 
 /// What happens to traffic because of a finding, from harmless to refused.
@@ -60,6 +60,25 @@ pub struct Rule {
     pub explanation: &'static str,
     /// What the operator can do about it.
     pub advice: &'static str,
+}
+
+impl Rule {
+    /// A rule, in the order in which it reads.
+    pub(crate) const fn new(
+        name: &'static str,
+        outcome: Outcome,
+        summary: &'static str,
+        explanation: &'static str,
+        advice: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            outcome,
+            summary,
+            explanation,
+            advice,
+        }
+    }
 }
 
 impl Serialize for Rule {
@@ -199,18 +218,35 @@ impl fmt::Display for Path<'_> {
 pub(crate) struct Findings<'o> {
     options: &'o Options,
     resource: ResourceName,
+    unknown: &'o [Unknown],
     list: RefCell<Vec<Finding>>,
 }
 
 impl<'o> Findings<'o> {
-    pub(crate) fn new(options: &'o Options, kind: ResourceType, name: impl Into<String>) -> Self {
+    pub(crate) fn new(options: &'o Options, resource: ResourceName, unknown: &'o [Unknown]) -> Self {
         Self {
             options,
-            resource: ResourceName {
-                kind,
-                name: name.into(),
-            },
+            resource,
+            unknown,
             list: RefCell::default(),
+        }
+    }
+
+    /// The resource that is being translated.
+    pub(crate) const fn resource(&self) -> &ResourceName {
+        &self.resource
+    }
+
+    /// What the resource holds that is newer than Amesh's types.
+    pub(crate) const fn unknown(&self) -> &'o [Unknown] {
+        self.unknown
+    }
+
+    /// Whether something newer than Amesh's types stands below a place.
+    pub(crate) fn has_unknown_below(&self, at: Path<'_>) -> bool {
+        !self.unknown.is_empty() && {
+            let prefix = format!("{at}.");
+            self.unknown.iter().any(|unknown| unknown.path.starts_with(&prefix))
         }
     }
 
@@ -235,15 +271,20 @@ impl<'o> Findings<'o> {
         self.options.permits(rule)
     }
 
-    fn push(&self, rule: &'static Rule, at: Path<'_>, detail: Option<String>) {
+    /// Adds a finding at a place that is known as text.
+    pub(crate) fn add_at(&self, rule: &'static Rule, path: String, detail: Option<String>) {
         self.list.borrow_mut().push(Finding {
             rule,
             outcome: rule.outcome,
             resource: self.resource.clone(),
-            path: at.to_string(),
+            path,
             detail,
             permitted: self.options.permits(rule),
         });
+    }
+
+    fn push(&self, rule: &'static Rule, at: Path<'_>, detail: Option<String>) {
+        self.add_at(rule, at.to_string(), detail);
     }
 
     /// What was found, in the order of resource and path.

@@ -1,5 +1,6 @@
 //! Maps Envoy's xDS resources, as Istio sends them, to Apache APISIX objects, with a finding for everything that is not
 //! carried over.
+#![warn(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice)]
 #![cfg_attr(
     test,
     expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")
@@ -11,6 +12,9 @@ pub mod decode;
 mod descriptor;
 pub mod dump;
 pub mod finding;
+pub mod plan;
+mod regex;
+mod snapshot;
 mod translate;
 
 /// Envoy's API as Rust types: the release whose fields [`coverage`] accounts for.
@@ -18,4 +22,11 @@ pub use envoy_types;
 
 pub use decode::{Rejected, Resource, ResourceType, decode};
 pub use finding::{Finding, Outcome, Rule};
-pub use translate::{Arrival, Options, Target};
+pub use plan::{Change, ChangeSet, plan};
+pub use snapshot::{Dirty, Snapshot, Update};
+pub use translate::{Arrival, Options, Target, Translation, translate};
+
+/// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,54 +1,342 @@
 //! Envoy resources to APISIX objects and findings.
+//!
+//! A unit of translation is one resource with what it refers to: a listener, a route configuration, a cluster. Units
+//! are translated apart from each other, so that a change runs only those that it concerns.
 
 pub(crate) mod cluster;
+pub(crate) mod endpoint;
+pub(crate) mod http_filter;
+pub(crate) mod listener;
+mod options;
+pub(crate) mod resource;
+pub(crate) mod route;
+mod scope;
+mod setting;
+mod unit;
+pub(crate) mod value;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+pub use options::{Arrival, Options, Target};
+
+use self::listener::Use;
+use self::setting::Setting;
+use self::unit::{Output, Unit};
+use crate::apisix::{Key, Object, Objects};
 use crate::coverage::Feature;
-use crate::finding::Rule;
+use crate::decode::ResourceType;
+use crate::finding::{Finding, ResourceName};
+use crate::plan::{ChangeSet, plan};
+use crate::snapshot::{Dirty, Snapshot};
 
 /// The features, sorted by name: the one list of them.
-pub(crate) static FEATURES: &[&Feature] = &[&crate::dump::FEATURE];
+pub(crate) static FEATURES: &[&Feature] = &[
+    &cluster::FEATURE,
+    &cluster::circuit_breaker::FEATURE,
+    &cluster::common_lb::FEATURE,
+    &cluster::connection::FEATURE,
+    &cluster::discovery::FEATURE,
+    &cluster::extension::FEATURE,
+    &cluster::health_check::FEATURE,
+    &cluster::http2::FEATURE,
+    &cluster::load_balancing::FEATURE,
+    &cluster::outlier_detection::FEATURE,
+    &cluster::protocol::FEATURE,
+    &cluster::transport_socket::FEATURE,
+    &crate::dump::FEATURE,
+    &endpoint::FEATURE,
+    &endpoint::health::FEATURE,
+    &endpoint::weight::FEATURE,
+    &http_filter::FEATURE,
+    &http_filter::rbac::FEATURE,
+    &http_filter::table::FEATURE,
+    &listener::FEATURE,
+    &listener::filter_chain::FEATURE,
+    &listener::http_connection_manager::FEATURE,
+    &listener::listener_filter::FEATURE,
+    &listener::nginx::FEATURE,
+    &resource::FEATURE,
+    &route::FEATURE,
+    &route::action::FEATURE,
+    &route::direct_response::FEATURE,
+    &route::entry::FEATURE,
+    &route::header::FEATURE,
+    &route::header_mutation::FEATURE,
+    &route::matching::FEATURE,
+    &route::path::FEATURE,
+    &route::policy::FEATURE,
+    &route::query::FEATURE,
+    &route::virtual_host::FEATURE,
+    &route::weighted::FEATURE,
+    &value::address::FEATURE,
+    &value::fraction::FEATURE,
+    &value::string_match::FEATURE,
+];
 
-/// What the APISIX that will serve the objects allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Target {
-    /// Any stock APISIX 3.x.
-    #[default]
-    Native,
-    /// An APISIX that has loaded Amesh's Lua package.
-    Amesh,
+/// The objects and findings of a snapshot, and what is needed to keep them in step with it.
+#[derive(Debug, Clone)]
+pub struct Translation {
+    options: Options,
+    setting: Setting,
+    outputs: BTreeMap<Unit, Output>,
+    /// Where each route configuration applies, by the listener that says so.
+    uses: BTreeMap<String, BTreeMap<String, Vec<Use>>>,
+    objects: Objects,
+    /// Objects of two units have the same key. Only the first is there, and the next update starts from scratch.
+    collisions: Vec<Finding>,
 }
 
-/// How requests reach APISIX, which decides how the listeners of Envoy are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Arrival {
-    /// Clients connect to the listener's own port, as they do with a gateway.
-    Direct,
-    /// Connections are redirected by iptables, as in a sidecar: their original destination counts.
-    Redirect,
-    /// Nothing is intercepted: the port in the Host header counts, 80 when there is none.
-    Host,
+/// Translates a snapshot.
+///
+/// ```
+/// use amesh_core::{Options, Snapshot, dump, translate};
+///
+/// let dump = dump::read(br#"{"name": "a", "type": "STATIC", "connect_timeout": "1s", "load_assignment": {
+///     "cluster_name": "a", "endpoints": [{"lb_endpoints": [{"endpoint": {"address":
+///         {"socket_address": {"address": "10.0.0.1", "port_value": 80}}}}]}]}}"#)?;
+/// let translation = translate(&Snapshot::from_resources(dump.resources), &Options::default());
+/// assert_eq!(translation.objects().len(), 1);
+/// # Ok::<(), amesh_core::dump::Error>(())
+/// ```
+#[must_use]
+pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
+    let mut translation = Translation {
+        options: options.clone(),
+        setting: Setting::of(snapshot, options),
+        outputs: BTreeMap::new(),
+        uses: BTreeMap::new(),
+        objects: Objects::new(),
+        collisions: Vec::new(),
+    };
+    let listeners: BTreeSet<Unit> = snapshot
+        .resources(ResourceType::Listener)
+        .map(|listener| Unit::Listener(listener.name.clone()))
+        .collect();
+    translation.run(snapshot, &listeners);
+    let mut rest = BTreeSet::new();
+    rest.extend(
+        snapshot
+            .known(ResourceType::RouteConfiguration)
+            .into_iter()
+            .map(|name| Unit::Routes(name.to_owned())),
+    );
+    rest.extend(
+        snapshot
+            .known(ResourceType::Cluster)
+            .into_iter()
+            .map(|name| Unit::Cluster(name.to_owned())),
+    );
+    for kind in [ResourceType::Secret, ResourceType::TypedExtensionConfig] {
+        let names = snapshot.resources(kind).map(|other| ResourceName {
+            kind,
+            name: other.name.clone(),
+        });
+        rest.extend(names.map(Unit::Other));
+    }
+    translation.run(snapshot, &rest);
+    translation
 }
 
-/// How to translate.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct Options {
-    /// What the APISIX that will serve the objects allows.
-    pub target: Target,
-    /// How requests reach APISIX. `None`: as the listeners suggest, [`Arrival::Redirect`] where one of them takes
-    /// redirected connections and [`Arrival::Direct`] otherwise.
-    pub arrival: Option<Arrival>,
-    /// Names of rules that would fail closed and that the operator permits: traffic goes on without what they guard.
-    pub permitted: BTreeSet<String>,
-}
+impl Translation {
+    /// The objects by key.
+    #[must_use]
+    pub const fn objects(&self) -> &Objects {
+        &self.objects
+    }
 
-impl Options {
-    /// Whether the operator permitted that rule. Only rules that fail closed can be permitted.
-    pub(crate) fn permits(&self, rule: &Rule) -> bool {
-        rule.outcome == crate::finding::Outcome::FailsClosed && self.permitted.contains(rule.name)
+    /// What was not carried over as it was, by resource and path.
+    #[must_use]
+    pub fn findings(&self) -> Vec<&Finding> {
+        let mut all: Vec<&Finding> = self
+            .outputs
+            .values()
+            .flat_map(|output| &output.findings)
+            .chain(&self.collisions)
+            .collect();
+        all.sort();
+        // Clusters can share a load assignment, whose findings then come from each of them.
+        all.dedup();
+        all
+    }
+
+    /// How requests arrive: as the options say or, where they do not, as the listeners suggest.
+    #[must_use]
+    pub const fn arrival(&self) -> Arrival {
+        self.setting.arrival
+    }
+
+    /// Brings the translation in step with a snapshot that an update changed, and tells how the objects differ. The
+    /// result is the same as translating the snapshot from scratch.
+    pub fn update(&mut self, snapshot: &Snapshot, dirty: &Dirty) -> ChangeSet {
+        if dirty.is_empty() {
+            return ChangeSet::default();
+        }
+        let touched = |kind| dirty.changed.iter().any(move |name| name.kind == kind);
+        let (listeners, routes) = (
+            touched(ResourceType::Listener),
+            touched(ResourceType::RouteConfiguration),
+        );
+        let ports = if listeners || routes {
+            let setting = self.setting.next(snapshot, dirty, &self.options);
+            let ports = self.setting.ports_of(dirty).chain(setting.ports_of(dirty)).collect();
+            let same = setting.governs_as(&self.setting);
+            self.setting = setting;
+            if !same {
+                return self.restart(snapshot);
+            }
+            ports
+        } else {
+            BTreeSet::new()
+        };
+        if !self.collisions.is_empty() {
+            return self.restart(snapshot);
+        }
+        let mut units = BTreeSet::new();
+        for port in ports {
+            units.extend(
+                self.setting
+                    .listeners_at(port)
+                    .map(|name| Unit::Listener(name.to_owned())),
+            );
+        }
+        let changed = dirty.changed.iter().filter(|name| name.kind == ResourceType::Listener);
+        units.extend(changed.map(|name| Unit::Listener(name.name.clone())));
+        let gone = dirty
+            .appeared_or_gone
+            .iter()
+            .filter(|name| name.kind == ResourceType::Cluster);
+        let referrers: Vec<&ResourceName> = gone.flat_map(|name| snapshot.referrers(name)).collect();
+        units.extend(
+            referrers
+                .iter()
+                .filter(|name| name.kind == ResourceType::Listener)
+                .map(|name| Unit::Listener(name.name.clone())),
+        );
+        let (mut old, mut new) = (Objects::new(), Objects::new());
+        let mut clean = true;
+        let mut rest: BTreeSet<Unit> = self.run_apart(snapshot, &units, &mut old, &mut new, &mut clean);
+
+        rest.extend(
+            referrers
+                .iter()
+                .filter(|name| name.kind == ResourceType::RouteConfiguration)
+                .map(|name| Unit::Routes(name.name.clone())),
+        );
+        for name in dirty.changed.iter().chain(&dirty.used_or_unused) {
+            match name.kind {
+                ResourceType::Listener => {}
+                ResourceType::RouteConfiguration => {
+                    rest.insert(Unit::Routes(name.name.clone()));
+                }
+                ResourceType::Cluster => {
+                    rest.insert(Unit::Cluster(name.name.clone()));
+                }
+                ResourceType::ClusterLoadAssignment => {
+                    rest.extend(
+                        snapshot
+                            .referrers(name)
+                            .map(|cluster| Unit::Cluster(cluster.name.clone())),
+                    );
+                }
+                ResourceType::Secret | ResourceType::TypedExtensionConfig => {
+                    rest.insert(Unit::Other(name.clone()));
+                }
+            }
+        }
+        self.run_apart(snapshot, &rest, &mut old, &mut new, &mut clean);
+        if clean {
+            return plan(&old, &new);
+        }
+        // The map of objects no longer tells which unit an object belongs to: take it back and start over.
+        for key in new.keys() {
+            self.objects.remove(key);
+        }
+        self.objects.extend(old);
+        self.restart(snapshot)
+    }
+
+    fn restart(&mut self, snapshot: &Snapshot) -> ChangeSet {
+        let fresh = translate(snapshot, &self.options);
+        let changes = plan(&self.objects, &fresh.objects);
+        *self = fresh;
+        changes
+    }
+
+    fn run(&mut self, snapshot: &Snapshot, units: &BTreeSet<Unit>) {
+        let (mut old, mut new, mut clean) = (Objects::new(), Objects::new(), true);
+        self.run_apart(snapshot, units, &mut old, &mut new, &mut clean);
+    }
+
+    /// Runs units, and tells which route configurations apply elsewhere now. What their objects were and are goes to
+    /// `old` and `new`; `clean` becomes false when two units have objects of the same key.
+    fn run_apart(
+        &mut self,
+        snapshot: &Snapshot,
+        units: &BTreeSet<Unit>,
+        old: &mut Objects,
+        new: &mut Objects,
+        clean: &mut bool,
+    ) -> BTreeSet<Unit> {
+        let mut moved = BTreeSet::new();
+        for unit in units {
+            if let Some(before) = self.outputs.remove(unit) {
+                for key in before.keys {
+                    if let Some((key, object)) = self.objects.remove_entry(&key) {
+                        old.entry(key).or_insert(object);
+                    }
+                }
+            }
+        }
+        for unit in units {
+            let ran = unit.run(snapshot, &self.setting, &self.options, &self.uses);
+            if let Unit::Listener(listener) = unit {
+                moved.extend(self.place(listener, ran.named).into_iter().map(Unit::Routes));
+            }
+            let mut output = Output {
+                keys: Vec::with_capacity(ran.objects.len()),
+                findings: ran.findings,
+            };
+            for object in ran.objects {
+                self.store(unit, object, &mut output, new, clean);
+            }
+            if !output.keys.is_empty() || !output.findings.is_empty() {
+                self.outputs.insert(unit.clone(), output);
+            }
+        }
+        moved
+    }
+
+    fn store(&mut self, unit: &Unit, object: Object, output: &mut Output, new: &mut Objects, clean: &mut bool) {
+        let key: Key = object.key();
+        if self.objects.contains_key(&key) {
+            *clean = false;
+            self.collisions
+                .push(resource::collision(unit.resource(), &key, &self.options));
+            return;
+        }
+        let object = Arc::new(object);
+        new.insert(key.clone(), Arc::clone(&object));
+        output.keys.push(key.clone());
+        self.objects.insert(key, object);
+    }
+
+    /// Notes where a listener's route configurations apply, and returns those for which that is news.
+    fn place(&mut self, listener: &str, named: BTreeMap<String, Vec<Use>>) -> BTreeSet<String> {
+        let mut moved = BTreeSet::new();
+        self.uses.retain(|route, by_listener| {
+            if !named.contains_key(route) && by_listener.remove(listener).is_some() {
+                moved.insert(route.clone());
+            }
+            !by_listener.is_empty()
+        });
+        for (route, uses) in named {
+            let by_listener = self.uses.entry(route.clone()).or_default();
+            if by_listener.get(listener) != Some(&uses) {
+                by_listener.insert(listener.to_owned(), uses);
+                moved.insert(route);
+            }
+        }
+        moved
     }
 }

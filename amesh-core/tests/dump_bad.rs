@@ -8,6 +8,7 @@
 #[path = "support/big_dump.rs"]
 mod big_dump;
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -260,7 +261,7 @@ fn yaml_that_grows_is_refused() {
     let mut bomb = "a0: &a0 {name: xxxxxxxxxxxxxxxx}\n".to_owned();
     for level in 1..20 {
         let before = format!("*a{}, ", level - 1).repeat(10);
-        bomb += &format!("a{level}: &a{level} [{}]\n", before.trim_end_matches(", "));
+        writeln!(bomb, "a{level}: &a{level} [{}]", before.trim_end_matches(", ")).unwrap();
     }
     let error = dump::read(bomb.as_bytes()).unwrap_err();
     assert!(matches!(error, Error::Syntax { format: "YAML", .. }), "{error}");

@@ -16,6 +16,11 @@ const LONGEST: usize = 64;
 /// Hexadecimal digits of the hash that tells apart names that would read the same.
 const HASH: usize = 10;
 
+/// Characters that stay as they are.
+const fn plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-'
+}
+
 impl Id {
     /// The id of something that has a name of its own.
     ///
@@ -25,21 +30,18 @@ impl Id {
     /// that also read the same.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        Self::of_parts(&[name])
-    }
-
-    /// The id of something that is told apart by several names, joined by `.` in front of a hash of them all.
-    #[must_use]
-    pub fn of_parts(parts: &[&str]) -> Self {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-';
-        if let [name] = parts
-            && (1..=LONGEST).contains(&name.len())
-            && name.bytes().all(|byte| plain(byte) || byte == b'|')
-        {
+        if (1..=LONGEST).contains(&name.len()) && name.bytes().all(|byte| plain(byte) || byte == b'|') {
             return Self(name.replace('|', "_"));
         }
+        Self::of_parts(&[name], "")
+    }
+
+    /// The id of something that is told apart by several names, which it shows joined by `.`, and by a further text,
+    /// which only the hash at its end depends on.
+    #[must_use]
+    pub fn of_parts(parts: &[&str], further: &str) -> Self {
         let mut whole = String::new();
-        for part in parts {
+        for part in parts.iter().chain([&further]) {
             // The length in front keeps ["a", "b.c"] and ["a.b", "c"] apart.
             whole.push_str(&part.len().to_string());
             whole.push(':');
@@ -92,14 +94,14 @@ mod tests {
         let names = ["a|b", "a_b", "a b", "a/b", "", "_", " "];
         let ids: std::collections::BTreeSet<Id> = names.iter().map(|name| Id::of(name)).collect();
         assert_eq!(ids.len(), names.len(), "{ids:?}");
-        assert_ne!(Id::of_parts(&["a", "b.c"]), Id::of_parts(&["a.b", "c"]));
+        assert_ne!(Id::of_parts(&["a", "b.c"], ""), Id::of_parts(&["a.b", "c"], ""));
     }
 
     proptest::proptest! {
         #[test]
-        fn every_id_is_one_that_apisix_accepts(parts: Vec<String>) {
+        fn every_id_is_one_that_apisix_accepts(parts: Vec<String>, further: String) {
             let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-            let id = Id::of_parts(&parts);
+            let id = Id::of_parts(&parts, &further);
             proptest::prop_assert!((1..=LONGEST).contains(&id.as_str().len()));
             proptest::prop_assert!(id.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)));
         }

@@ -160,7 +160,7 @@ pub struct PassiveCheck {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PassiveHealthy {
     /// The statuses.
-    pub http_statuses: Vec<u16>,
+    pub http_statuses: &'static [u16],
     /// How many in a row; 0 never.
     pub successes: u32,
 }
@@ -169,7 +169,7 @@ pub struct PassiveHealthy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PassiveUnhealthy {
     /// The statuses.
-    pub http_statuses: Vec<u16>,
+    pub http_statuses: &'static [u16],
     /// How many in a row, at most 254; 0 never.
     pub http_failures: u32,
     /// Failed connections in a row, at most 254; 0 never.

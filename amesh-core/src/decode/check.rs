@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use envoy_types::pb::envoy::config::core::v3::address::Address as Kind;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{Address, CidrRange, SocketAddress};
+use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
 use envoy_types::pb::google::protobuf::{Duration, UInt32Value};
 
 use super::Reason;
 use crate::finding::Path;
+use crate::regex::{Regex, RegexError};
 
 /// The outcome of a check: the first thing that Envoy refuses.
 pub(super) type Checked = Result<(), Reason>;
@@ -59,6 +61,16 @@ pub(super) fn not_empty(text: &str, at: Path<'_>) -> Checked {
         return refuse(at, "must not be empty");
     }
     Ok(())
+}
+
+/// A pattern that RE2 must accept.
+pub(super) fn regex(matcher: &RegexMatcher, at: Path<'_>) -> Checked {
+    not_empty(&matcher.regex, at.field("regex"))?;
+    match Regex::parse(&matcher.regex) {
+        Err(error @ RegexError::Invalid(_)) => refuse(at.field("regex"), error.to_string()),
+        // What only PCRE cannot say is the translator's business.
+        Ok(_) | Err(RegexError::NotPortable(_)) => Ok(()),
+    }
 }
 
 /// An address. `numeric`: no name is looked up here, so it must be an IP address.

@@ -17,10 +17,7 @@ const DEFAULT_RING: u64 = 1024;
 /// Entries that a Maglev table may have.
 const MAX_MAGLEV: u64 = 5_000_011;
 
-#[expect(
-    deprecated,
-    reason = "Istio sets the refresh rate in the field that newer Envoys call deprecated"
-)]
+#[expect(deprecated, reason = "Istio still sends the old setting of name resolution")]
 pub(super) fn check(cluster: &Cluster) -> Checked {
     let at = Path::root();
     positive(cluster.connect_timeout.as_ref(), at.field("connect_timeout"))?;
@@ -123,10 +120,7 @@ fn check_policy(cluster: &Cluster, discovery: Option<DiscoveryType>, at: Path<'_
 }
 
 fn is_prime(number: u64) -> bool {
-    number > 1
-        && (2..)
-            .take_while(|divisor| divisor * divisor <= number)
-            .all(|divisor| number % divisor != 0)
+    number > 1 && (2..=number.isqrt()).all(|divisor| !number.is_multiple_of(divisor))
 }
 
 fn check_common(config: &CommonLbConfig, at: Path<'_>) -> Checked {

@@ -24,7 +24,7 @@ pub(crate) fn decode<M: Message + Name + Default>(any: &Any) -> Option<Result<M,
 #[derive(Debug)]
 pub(crate) enum TransportSocketConfig {
     /// TLS offered to clients.
-    DownstreamTls(Box<DownstreamTlsContext>),
+    DownstreamTls,
     /// TLS spoken to upstreams.
     UpstreamTls(Box<UpstreamTlsContext>),
     /// No TLS.
@@ -37,10 +37,7 @@ pub(crate) enum TransportSocketConfig {
 pub(crate) fn transport_socket(any: &Any) -> TransportSocketConfig {
     let name = message_name(any);
     if name == DownstreamTlsContext::full_name() {
-        return DownstreamTlsContext::decode(any.value.as_slice()).map_or_else(
-            |error| TransportSocketConfig::Other(error.to_string()),
-            |tls| TransportSocketConfig::DownstreamTls(Box::new(tls)),
-        );
+        return TransportSocketConfig::DownstreamTls;
     }
     if name == UpstreamTlsContext::full_name() {
         return UpstreamTlsContext::decode(any.value.as_slice()).map_or_else(

@@ -6,7 +6,7 @@ use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecif
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 
-use super::check::{Checked, not_empty, refuse};
+use super::check::{self, Checked, not_empty, refuse};
 use crate::finding::Path;
 
 /// A condition on a header.
@@ -20,10 +20,10 @@ pub(super) fn matcher(matcher: &HeaderMatcher, at: Path<'_>) -> Checked {
         Some(HeaderMatchSpecifier::PrefixMatch(text)) => not_empty(text, at.field("prefix_match")),
         Some(HeaderMatchSpecifier::SuffixMatch(text)) => not_empty(text, at.field("suffix_match")),
         Some(HeaderMatchSpecifier::ContainsMatch(text)) => not_empty(text, at.field("contains_match")),
+        Some(HeaderMatchSpecifier::SafeRegexMatch(regex)) => check::regex(regex, at.field("safe_regex_match")),
         Some(HeaderMatchSpecifier::StringMatch(matcher)) => string(matcher, at.field("string_match")),
         Some(
             HeaderMatchSpecifier::ExactMatch(_)
-            | HeaderMatchSpecifier::SafeRegexMatch(_)
             | HeaderMatchSpecifier::RangeMatch(_)
             | HeaderMatchSpecifier::PresentMatch(_),
         )
@@ -40,7 +40,7 @@ pub(super) fn string(matcher: &StringMatcher, at: Path<'_>) -> Checked {
         Some(MatchPattern::SafeRegex(_)) if matcher.ignore_case => {
             refuse(at.field("ignore_case"), "has no effect on a safe_regex")
         }
-        Some(MatchPattern::SafeRegex(regex)) => not_empty(&regex.regex, at.field("safe_regex").field("regex")),
+        Some(MatchPattern::SafeRegex(regex)) => check::regex(regex, at.field("safe_regex")),
         Some(MatchPattern::Exact(_) | MatchPattern::Custom(_)) => Ok(()),
         None => refuse(at, "no pattern"),
     }

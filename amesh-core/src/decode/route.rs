@@ -11,7 +11,7 @@ use envoy_types::pb::envoy::config::route::v3::{
     DirectResponseAction, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, WeightedCluster,
 };
 
-use super::check::{Checked, not_empty, not_negative, positive, refuse};
+use super::check::{self, Checked, not_empty, not_negative, positive, refuse};
 use super::header;
 use crate::finding::Path;
 
@@ -101,7 +101,7 @@ fn check_match(condition: &RouteMatch, at: Path<'_>) -> Checked {
                 return refuse(at.field("path_separated_prefix"), message);
             }
         }
-        Some(PathSpecifier::SafeRegex(regex)) => not_empty(&regex.regex, at.field("safe_regex").field("regex"))?,
+        Some(PathSpecifier::SafeRegex(regex)) => check::regex(regex, at.field("safe_regex"))?,
         Some(
             PathSpecifier::Prefix(_)
             | PathSpecifier::Path(_)

@@ -73,7 +73,11 @@ impl Schema {
             .enums
             .iter()
             .map(|values| {
-                let mut numbers: Vec<i32> = values.value.iter().map(|value| value.number()).collect();
+                let mut numbers: Vec<i32> = values
+                    .value
+                    .iter()
+                    .map(prost_types::EnumValueDescriptorProto::number)
+                    .collect();
                 numbers.sort_unstable();
                 numbers.dedup();
                 numbers.into()

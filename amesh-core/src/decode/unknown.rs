@@ -190,13 +190,13 @@ impl Walk {
         let type_url = std::str::from_utf8(type_url).map_err(|_| Malformed)?;
         let name = type_url.rsplit('/').next().unwrap_or(type_url);
         match name {
-            "google.protobuf.Any" => match depth.checked_sub(1) {
-                Some(depth) => return self.any(value, at, depth),
-                None => {
-                    self.too_deep(at);
-                    return Ok(());
+            "google.protobuf.Any" => {
+                if let Some(depth) = depth.checked_sub(1) {
+                    return self.any(value, at, depth);
                 }
-            },
+                self.too_deep(at);
+                return Ok(());
+            }
             "google.protobuf.Struct" | "google.protobuf.Value" | "google.protobuf.ListValue" => return Ok(()),
             _ => {}
         }

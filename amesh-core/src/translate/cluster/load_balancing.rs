@@ -1,0 +1,216 @@
+//! How a cluster spreads requests over its endpoints.
+//!
+//! Round robin is APISIX's default and honours weights exactly. Least requests, Istio's default, becomes `least_conn`.
+//! The others have no counterpart yet and become round robin, each with a finding that says what is lost.
+
+use envoy_types::pb::envoy::config::cluster::v3::LoadBalancingPolicy;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{
+    LbConfig, LbPolicy, LbSubsetConfig, LeastRequestLbConfig, RoundRobinLbConfig,
+};
+
+use crate::apisix::Balancer;
+use crate::coverage::{Feature, Message, approximate, unsupported};
+use crate::finding::{Findings, Outcome, Path, Rule};
+
+use super::discovery::ORIGINAL_DST;
+
+pub(crate) const FEATURE: Feature = Feature {
+    name: "cluster/load_balancing",
+    summary: "Round robin and least requests are kept; other balancers become round robin.",
+    messages: &[
+        Message {
+            name: "envoy.config.cluster.v3.Cluster",
+            fields: &[
+                approximate("lb_policy", "upstream.type", &LEAST_REQUEST),
+                unsupported("lb_subset_config", &SUBSET),
+                unsupported("ring_hash_lb_config", &TUNING),
+                unsupported("maglev_lb_config", &TUNING),
+                unsupported("original_dst_lb_config", &ORIGINAL_DST),
+                approximate("least_request_lb_config", "upstream.type", &LEAST_REQUEST),
+                approximate("round_robin_lb_config", "upstream.type", &SLOW_START),
+                unsupported("load_balancing_policy", &EXTENSION),
+            ],
+        },
+        Message {
+            name: "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig",
+            fields: &[
+                unsupported("choice_count", &TUNING),
+                unsupported("active_request_bias", &TUNING),
+                unsupported("slow_start_config", &SLOW_START),
+            ],
+        },
+        Message {
+            name: "envoy.config.cluster.v3.Cluster.RoundRobinLbConfig",
+            fields: &[unsupported("slow_start_config", &SLOW_START)],
+        },
+    ],
+    extensions: &[],
+    rules: &[&RANDOM, &CONSISTENT_HASH],
+};
+
+static LEAST_REQUEST: Rule = Rule {
+    name: "lb-least-request",
+    outcome: Outcome::Approximated,
+    summary: "the endpoint with the fewest requests is found by looking at all of them, for each worker of nginx alone",
+    explanation: "\
+Envoy compares two endpoints that it draws at random and sends the request to the one with fewer requests in flight; \
+when weights differ it lowers the weight of a busy endpoint instead. APISIX's least_conn looks at all endpoints and takes \
+the one with the fewest requests in flight for its weight. Both count what the proxy itself has sent; in APISIX each \
+worker process counts its own.",
+    advice: "none is needed",
+};
+
+static RANDOM: Rule = Rule {
+    name: "lb-random",
+    outcome: Outcome::Approximated,
+    summary: "endpoints are chosen in turn instead of at random",
+    explanation: "\
+Envoy draws an endpoint at random. APISIX has no such balancer; with round robin each endpoint gets the same share over \
+time, only more evenly.",
+    advice: "none is needed",
+};
+
+static CONSISTENT_HASH: Rule = Rule {
+    name: "lb-consistent-hash",
+    outcome: Outcome::Approximated,
+    summary: "requests of one client or session are not kept on one endpoint",
+    explanation: "\
+With RING_HASH and MAGLEV, Envoy hashes what the route's hash policy names (a header, a cookie, the client's address) and \
+sends equal hashes to the same endpoint. The hash policy is not carried over, so requests are spread in turn and \
+successive requests of a session reach different endpoints.",
+    advice: "keep session state where every endpoint finds it",
+};
+
+pub(crate) static TUNING: Rule = Rule {
+    name: "lb-tuning",
+    outcome: Outcome::Approximated,
+    summary: "a parameter of the load balancer has no counterpart",
+    explanation: "\
+The size of a hash ring or table, the number of endpoints that are compared, the weight of requests in flight: they \
+shape how Envoy's algorithms spread requests. APISIX's algorithms are others and do not have these parameters.",
+    advice: "none is needed unless the distribution of requests was tuned on purpose",
+};
+
+static SLOW_START: Rule = Rule {
+    name: "lb-slow-start",
+    outcome: Outcome::LeftOut,
+    summary: "a new endpoint gets its full share of the requests at once",
+    explanation: "\
+With slow start (warmup in Istio), Envoy lets the share of a new endpoint grow over some time, so that caches can fill and \
+code can be compiled. APISIX gives it its full share at once.",
+    advice: "let endpoints report ready only when they are warm",
+};
+
+static SUBSET: Rule = Rule {
+    name: "lb-subset",
+    outcome: Outcome::LeftOut,
+    summary: "requests are sent to all endpoints of a cluster, not to the subset that a route asks for",
+    explanation: "\
+Envoy can divide the endpoints of a cluster by their metadata and send a request only to those that the route's \
+metadata_match names. Istio does not use this: its subsets are clusters of their own. Requests go to any endpoint of the \
+cluster.",
+    advice: "give each subset a cluster of its own",
+};
+
+static EXTENSION: Rule = Rule {
+    name: "lb-extension",
+    outcome: Outcome::Approximated,
+    summary: "a load balancer that is an extension is replaced by round robin",
+    explanation: "\
+load_balancing_policy names the balancer as an extension, and lb_policy is then not read. Istio uses it to let an \
+inference gateway pick endpoints. The endpoints of such a cluster are used in turn.",
+    advice: "use a load balancer that DestinationRule offers",
+};
+
+/// What a cluster says about balancing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings<'c> {
+    pub(crate) lb_policy: i32,
+    pub(crate) load_balancing_policy: Option<&'c LoadBalancingPolicy>,
+    pub(crate) lb_config: Option<&'c LbConfig>,
+    pub(crate) lb_subset_config: Option<&'c LbSubsetConfig>,
+}
+
+/// The balancer of the upstream.
+pub(crate) fn balancer(settings: Settings<'_>, at: Path<'_>, findings: &Findings) -> Balancer {
+    let Settings {
+        lb_policy,
+        load_balancing_policy,
+        lb_config,
+        lb_subset_config,
+    } = settings;
+    if lb_subset_config.is_some() {
+        findings.add(&SUBSET, at.field("lb_subset_config"));
+    }
+    if let Some(policy) = load_balancing_policy {
+        let LoadBalancingPolicy { policies } = policy;
+        let names: Vec<&str> = policies
+            .iter()
+            .filter_map(|policy| policy.typed_extension_config.as_ref())
+            .map(|config| config.name.as_str())
+            .collect();
+        findings.add_with(&EXTENSION, at.field("load_balancing_policy"), names.join(", "));
+        return Balancer::RoundRobin;
+    }
+    let policy = LbPolicy::try_from(lb_policy);
+    match lb_config {
+        Some(LbConfig::LeastRequestLbConfig(config)) if policy == Ok(LbPolicy::LeastRequest) => {
+            least_request(config, at.field("least_request_lb_config"), findings);
+        }
+        // The configuration of another balancer than the policy names is not read.
+        None | Some(LbConfig::LeastRequestLbConfig(_)) => {}
+        Some(LbConfig::RoundRobinLbConfig(config)) => {
+            let RoundRobinLbConfig { slow_start_config } = config;
+            if slow_start_config.is_some() && policy == Ok(LbPolicy::RoundRobin) {
+                let at = at.field("round_robin_lb_config");
+                findings.add(&SLOW_START, at.field("slow_start_config"));
+            }
+        }
+        Some(LbConfig::RingHashLbConfig(_)) => {
+            tuning(policy == Ok(LbPolicy::RingHash), at, "ring_hash_lb_config", findings);
+        }
+        Some(LbConfig::MaglevLbConfig(_)) => tuning(policy == Ok(LbPolicy::Maglev), at, "maglev_lb_config", findings),
+        Some(LbConfig::OriginalDstLbConfig(_)) => findings.add(&ORIGINAL_DST, at.field("original_dst_lb_config")),
+    }
+    let at = at.field("lb_policy");
+    match policy {
+        // Only ORIGINAL_DST and clusters that are extensions bring a balancer of their own, and those have no nodes.
+        Ok(LbPolicy::RoundRobin | LbPolicy::ClusterProvided) => {}
+        Ok(LbPolicy::LeastRequest) => {
+            findings.add(&LEAST_REQUEST, at);
+            return Balancer::LeastConn;
+        }
+        Ok(LbPolicy::Random) => findings.add(&RANDOM, at),
+        Ok(policy @ (LbPolicy::RingHash | LbPolicy::Maglev)) => {
+            findings.add_with(&CONSISTENT_HASH, at, policy.as_str_name());
+        }
+        Ok(LbPolicy::LoadBalancingPolicyConfig) => {
+            findings.add_with(&EXTENSION, at, "no load_balancing_policy is given");
+        }
+        Err(_) => findings.add_with(&EXTENSION, at, format!("policy {lb_policy}")),
+    }
+    Balancer::RoundRobin
+}
+
+fn tuning(read: bool, at: Path<'_>, field: &'static str, findings: &Findings) {
+    if read {
+        findings.add(&TUNING, at.field(field));
+    }
+}
+
+fn least_request(config: &LeastRequestLbConfig, at: Path<'_>, findings: &Findings) {
+    let LeastRequestLbConfig {
+        choice_count,
+        active_request_bias,
+        slow_start_config,
+    } = config;
+    if choice_count.is_some() {
+        findings.add(&TUNING, at.field("choice_count"));
+    }
+    if active_request_bias.is_some() {
+        findings.add(&TUNING, at.field("active_request_bias"));
+    }
+    if slow_start_config.is_some() {
+        findings.add(&SLOW_START, at.field("slow_start_config"));
+    }
+}

@@ -1,0 +1,59 @@
+//! What nginx does with every request, whatever Envoy's configuration says: reported once per connection manager.
+
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::PathWithEscapedSlashesAction;
+
+use crate::coverage::Feature;
+use crate::finding::{Findings, Outcome, Path, Rule};
+
+pub(crate) static FEATURE: Feature = Feature {
+    name: "listener/nginx",
+    summary: "Paths, hosts and repeated headers are read as nginx reads them.",
+    messages: &[],
+    extensions: &[],
+    rules: &[&PATH, &REQUEST],
+};
+
+pub(super) static PATH: Rule = Rule::new(
+    "nginx-path",
+    Outcome::Approximated,
+    "paths are compared as nginx normalizes them",
+    "nginx decodes every escape in a path (%2F becomes a slash), resolves dot segments and merges slashes before APISIX \
+     looks for a route. Envoy compares the path as it was sent or, with `normalize_path`, with only unreserved characters \
+     decoded and dot segments resolved. Requests whose paths hold none of that (the ordinary case) are routed the same; \
+     /a%2Fb, //a and /a/./b may be routed as /a/b, /a and /a/b are. Upstreams get the path as it was sent. APISIX also \
+     answers 404 to paths longer than about 6 kB.",
+    "do not let the meaning of a route depend on escaped slashes, empty segments or dot segments",
+);
+
+static REQUEST: Rule = Rule::new(
+    "nginx-request",
+    Outcome::Approximated,
+    "hosts and repeated headers are read as nginx reads them",
+    "nginx cuts one trailing dot off the host before APISIX looks for a route, so that `example.com.` is `example.com`; \
+     Envoy takes them for two hosts. A header that comes several times is one value to APISIX, joined by `, `; Envoy \
+     compares each value alone (before 1.39: joined by `,`). nginx drops headers with unusual names, and refuses some \
+     requests with 400 that Envoy serves: an empty Host, two Host headers.",
+    "nothing, unless clients send such requests",
+);
+
+/// Reports what a connection manager cannot change about nginx.
+pub(super) fn report(manager: &HttpConnectionManager, at: Path<'_>, findings: &Findings) {
+    let normalize = manager.normalize_path.is_some_and(|value| value.value);
+    let slashes = PathWithEscapedSlashesAction::try_from(manager.path_with_escaped_slashes_action)
+        .map_or("unknown", |action| action.as_str_name());
+    findings.add_with(
+        &PATH,
+        at,
+        format!(
+            "to Envoy: normalize_path {normalize}, merge_slashes {}, escaped slashes {slashes}{}",
+            manager.merge_slashes,
+            if manager.path_normalization_options.is_some() {
+                ", path_normalization_options"
+            } else {
+                ""
+            },
+        ),
+    );
+    findings.add(&REQUEST, at);
+}

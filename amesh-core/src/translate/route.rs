@@ -1,0 +1,409 @@
+//! `RouteConfiguration`: virtual hosts of the listeners that name it.
+
+pub(crate) mod action;
+pub(crate) mod direct_response;
+mod domain;
+pub(crate) mod entry;
+pub(crate) mod header;
+pub(crate) mod header_mutation;
+pub(crate) mod matching;
+mod order;
+pub(crate) mod path;
+pub(crate) mod policy;
+pub(crate) mod query;
+pub(crate) mod virtual_host;
+pub(crate) mod weighted;
+
+use std::collections::BTreeMap;
+
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+
+use self::domain::{Domains, HostGroup};
+use self::entry::{Answer, Entry};
+use self::header_mutation::HEADERS;
+use self::path::PathMatch;
+use self::policy::MIRROR;
+use self::virtual_host::{Host, virtual_host};
+use super::http_filter;
+use super::scope::Scope;
+use crate::apisix::plugin::{Abort, FaultInjection, Plugins};
+use crate::apisix::{Expr, Id, Route};
+use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::finding::{Findings, Outcome, Path, Rule};
+
+pub(crate) static FEATURE: Feature = Feature {
+    name: "route",
+    summary: "A route configuration becomes routes that apply where the listeners that name it took the request.",
+    messages: &[Message {
+        name: "envoy.config.route.v3.RouteConfiguration",
+        fields: &[
+            exact("name", "decides which listeners' requests the routes take"),
+            exact("virtual_hosts", "route"),
+            unsupported("vhds", &ON_DEMAND),
+            unsupported("internal_only_headers", &INTERNAL_ONLY),
+            unsupported("response_headers_to_add", &HEADERS),
+            unsupported("response_headers_to_remove", &HEADERS),
+            unsupported("request_headers_to_add", &HEADERS),
+            unsupported("request_headers_to_remove", &HEADERS),
+            irrelevant(
+                "most_specific_header_mutations_wins",
+                "orders header mutations, none of which is carried over",
+            ),
+            irrelevant(
+                "validate_clusters",
+                "a cluster that does not exist is answered 503 whenever a request comes",
+            ),
+            irrelevant(
+                "max_direct_response_body_size_bytes",
+                "bounds what the control plane may send",
+            ),
+            irrelevant("cluster_specifier_plugins", "a route that names one is refused"),
+            unsupported("request_mirror_policies", &MIRROR),
+            exact("ignore_port_in_host_matching", "route.vars[]: http_host"),
+            unsupported("vhost_header", &VHOST_HEADER),
+            unsupported("ignore_path_parameters_in_path_matching", &PATH_PARAMETERS),
+            unsupported("typed_per_filter_config", &http_filter::PER_ROUTE),
+            irrelevant("metadata", "read by no filter that is carried over"),
+            unsupported("route_specifiers", &SPECIFIERS),
+        ],
+    }],
+    extensions: &[],
+    rules: &[],
+};
+
+static ON_DEMAND: Rule = Rule::new(
+    "route-configuration-on-demand",
+    Outcome::LeftOut,
+    "virtual hosts that Envoy would fetch on demand are missing",
+    "Envoy can ask for a virtual host when the first request for it comes. Only the virtual hosts in the route \
+     configuration are served; requests for others get 404.",
+    "send the virtual hosts with the route configuration",
+);
+
+static INTERNAL_ONLY: Rule = Rule::new(
+    "route-configuration-internal-headers",
+    Outcome::FailsClosed,
+    "headers that only internal clients may set are not removed from others",
+    "Envoy removes the listed headers from requests of external clients. APISIX would pass them on, so every request \
+     for the route configuration is answered 503.",
+    "permit the rule to serve requests with such headers",
+);
+
+static VHOST_HEADER: Rule = Rule::new(
+    "route-configuration-vhost-header",
+    Outcome::FailsClosed,
+    "virtual hosts are chosen by a header other than Host",
+    "Envoy can look for the virtual host by another header. APISIX looks at the host alone, so every request for the \
+     route configuration is answered 503.",
+    "permit the rule to choose by Host",
+);
+
+static PATH_PARAMETERS: Rule = Rule::new(
+    "route-configuration-path-parameters",
+    Outcome::FailsClosed,
+    "path parameters are not cut off before paths are compared",
+    "Envoy can compare paths without their `;parameters`. APISIX compares them whole, so that other routes could win; \
+     every request for the route configuration is answered 503.",
+    "permit the rule to compare whole paths",
+);
+
+static SPECIFIERS: Rule = Rule::new(
+    "route-configuration-specifier",
+    Outcome::FailsClosed,
+    "an extension decides what becomes of requests",
+    "Envoy lets extensions change a route after it was chosen. They are not carried over, so every request for the \
+     route configuration is answered 503.",
+    "permit the rule to serve the routes without them",
+);
+
+/// Which clusters exist, for the answers that depend on it.
+pub(crate) struct Clusters<'a>(pub(crate) &'a dyn Fn(&str) -> bool);
+
+impl Clusters<'_> {
+    fn exists(&self, name: &str) -> bool {
+        (self.0)(name)
+    }
+}
+
+/// A route configuration and where it applies.
+pub(crate) struct Applied<'a> {
+    pub(crate) config: &'a RouteConfiguration,
+    /// What its routes' ids begin with: its name, after the listener's when it is part of one.
+    pub(crate) id: &'a [&'a str],
+    /// What else their ids depend on without showing it.
+    pub(crate) further: &'a str,
+    /// Where requests for it arrive; at least one.
+    pub(crate) scopes: &'a [Scope],
+    /// Whether the connection managers that use it pass on WebSocket upgrades.
+    pub(crate) websocket: bool,
+}
+
+/// Translates a route configuration.
+pub(crate) fn route_configuration(
+    applied: &Applied<'_>,
+    clusters: &Clusters<'_>,
+    at: Path<'_>,
+    findings: &Findings,
+) -> Vec<Route> {
+    let RouteConfiguration {
+        name: _,
+        virtual_hosts,
+        vhds,
+        internal_only_headers,
+        response_headers_to_add,
+        response_headers_to_remove,
+        request_headers_to_add,
+        request_headers_to_remove,
+        most_specific_header_mutations_wins: _,
+        validate_clusters: _,
+        max_direct_response_body_size_bytes: _,
+        cluster_specifier_plugins: _,
+        request_mirror_policies,
+        ignore_port_in_host_matching,
+        vhost_header,
+        ignore_path_parameters_in_path_matching,
+        typed_per_filter_config,
+        metadata: _,
+        route_specifiers,
+    } = applied.config;
+    for (set, rule, field) in [
+        (vhds.is_some(), &ON_DEMAND, "vhds"),
+        (!response_headers_to_add.is_empty(), &HEADERS, "response_headers_to_add"),
+        (
+            !response_headers_to_remove.is_empty(),
+            &HEADERS,
+            "response_headers_to_remove",
+        ),
+        (!request_headers_to_add.is_empty(), &HEADERS, "request_headers_to_add"),
+        (
+            !request_headers_to_remove.is_empty(),
+            &HEADERS,
+            "request_headers_to_remove",
+        ),
+        (!request_mirror_policies.is_empty(), &MIRROR, "request_mirror_policies"),
+    ] {
+        if set {
+            findings.add(rule, at.field(field));
+        }
+    }
+    let mut refused = None;
+    for (set, rule, field) in [
+        (
+            !internal_only_headers.is_empty(),
+            &INTERNAL_ONLY,
+            "internal_only_headers",
+        ),
+        (!vhost_header.is_empty(), &VHOST_HEADER, "vhost_header"),
+        (
+            *ignore_path_parameters_in_path_matching,
+            &PATH_PARAMETERS,
+            "ignore_path_parameters_in_path_matching",
+        ),
+        (!route_specifiers.is_empty(), &SPECIFIERS, "route_specifiers"),
+    ] {
+        if set && !findings.permits(rule, at.field(field), None) {
+            refused = Some(503);
+        }
+    }
+    refused = http_filter::per_route(typed_per_filter_config, at, findings).or(refused);
+    if let Some(status) = refused {
+        return vec![refuse_all(applied.id, "refused", status, Scope::any_of(applied.scopes))];
+    }
+
+    let domains = Domains::of(virtual_hosts, *ignore_port_in_host_matching);
+    let hosts: Vec<Host<'_>> = virtual_hosts
+        .iter()
+        .enumerate()
+        .map(|(index, host)| {
+            virtual_host(
+                host,
+                &domains,
+                clusters,
+                at.field("virtual_hosts").index(index),
+                findings,
+            )
+        })
+        .collect();
+    assemble(applied, &hosts)
+}
+
+/// A route that answers everything that arrives somewhere with a status.
+pub(crate) fn refuse_all(id: &[&str], name: &str, status: u32, scope: Vec<Expr>) -> Route {
+    let parts: Vec<&str> = id.iter().copied().chain([name]).collect();
+    Route {
+        // Conditions are lists of texts and numbers, which always serialize.
+        id: Id::of_parts(&parts, &serde_json::to_string(&scope).unwrap_or_default()),
+        name: Some(limited(&[id.first().copied().unwrap_or_default(), name])),
+        uri: "/*".to_owned(),
+        hosts: None,
+        priority: 0,
+        vars: scope,
+        enable_websocket: None,
+        upstream_id: None,
+        plugins: answer(status, String::new()),
+    }
+}
+
+/// Virtual hosts as APISIX routes: one for each entry and group of domains.
+fn assemble(applied: &Applied<'_>, hosts: &[Host<'_>]) -> Vec<Route> {
+    let scope = Scope::any_of(applied.scopes);
+    // Groups without hosts are asked in the order of their ranks, so each gets a band of priorities of its own.
+    let mut hostless: Vec<(usize, usize, usize)> = hosts
+        .iter()
+        .enumerate()
+        .flat_map(|(host_at, host)| {
+            host.groups
+                .iter()
+                .enumerate()
+                .filter(|(_, group)| group.hosts.is_empty())
+                .map(move |(at, group)| (group.rank, host_at, at))
+        })
+        .collect();
+    hostless.sort_unstable();
+    let mut bands = BTreeMap::new();
+    let mut next = 0;
+    for (_, host_at, group_at) in &hostless {
+        bands.insert((*host_at, *group_at), next);
+        next += hosts.get(*host_at).map_or(0, |host| priority(host.entries.len()));
+    }
+    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut routes = Vec::new();
+    for (host_at, host) in hosts.iter().enumerate() {
+        // Envoy allows virtual hosts of the same name.
+        let repeated = names.entry(host.name).or_default();
+        *repeated += 1;
+        let in_tree = order::may_use_uris(&host.entries);
+        for (group_at, group) in host.groups.iter().enumerate() {
+            let band = bands.get(&(host_at, group_at)).copied();
+            // Routes without hosts share one tree with other virtual hosts, whose order is not theirs.
+            let builder = Builder {
+                applied,
+                scope: &scope,
+                host,
+                group,
+                in_tree: in_tree && (band.is_none() || hostless.len() == 1),
+                repeated: *repeated,
+            };
+            builder.push_all(band.unwrap_or(0), &mut routes);
+        }
+    }
+    routes
+}
+
+struct Builder<'a> {
+    applied: &'a Applied<'a>,
+    scope: &'a [Expr],
+    host: &'a Host<'a>,
+    group: &'a HostGroup,
+    in_tree: bool,
+    repeated: usize,
+}
+
+impl Builder<'_> {
+    fn push_all(&self, band: i64, routes: &mut Vec<Route>) {
+        let count = self.host.entries.len();
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        for (index, entry) in self.host.entries.iter().enumerate() {
+            let conditions: Vec<Expr> =
+                if self.in_tree && matches!(entry.path, PathMatch::Exact(_) | PathMatch::Prefix(_)) {
+                    entry.conditions.clone()
+                } else {
+                    entry
+                        .path
+                        .condition()
+                        .into_iter()
+                        .chain(entry.conditions.iter().cloned())
+                        .collect()
+                };
+            let key = format!(
+                "{}{}",
+                self.applied.further,
+                identity(entry, &self.group.tag, self.repeated)
+            );
+            let repeated = seen.entry(key.clone()).or_default();
+            *repeated += 1;
+            let key = if *repeated > 1 {
+                format!("{key} {repeated}")
+            } else {
+                key
+            };
+            routes.push(self.route(entry, conditions, &key, band + priority(count - index)));
+        }
+    }
+
+    fn route(&self, entry: &Entry, conditions: Vec<Expr>, key: &str, priority: i64) -> Route {
+        let mut parts = self.applied.id.to_vec();
+        parts.push(self.host.name);
+        if !entry.name.is_empty() {
+            parts.push(&entry.name);
+        }
+        let uri = match &entry.path {
+            PathMatch::Exact(path) if self.in_tree => path.clone(),
+            PathMatch::Prefix(prefix) if self.in_tree => format!("{prefix}*"),
+            _ => "/*".to_owned(),
+        };
+        let (upstream_id, plugins) = match &entry.answer {
+            Answer::Upstream(id) => (Some(id.clone()), Plugins::default()),
+            Answer::Split(split) => (
+                None,
+                Plugins {
+                    traffic_split: Some(split.clone()),
+                    ..Plugins::default()
+                },
+            ),
+            Answer::Status { status, body } => (None, answer(*status, body.clone())),
+        };
+        let forwards = !matches!(entry.answer, Answer::Status { .. });
+        Route {
+            id: Id::of_parts(&parts, key),
+            name: Some(limited(&[self.host.name, &entry.name])),
+            uri,
+            hosts: (!self.group.hosts.is_empty()).then(|| self.group.hosts.clone()),
+            priority,
+            vars: self
+                .scope
+                .iter()
+                .chain(&self.group.conditions)
+                .cloned()
+                .chain(conditions)
+                .collect(),
+            enable_websocket: (forwards && entry.websocket.unwrap_or(self.applied.websocket)).then_some(true),
+            upstream_id,
+            plugins,
+        }
+    }
+}
+
+/// What tells an entry from the others of its virtual host, wherever it stands: its conditions, not its place.
+fn identity(entry: &Entry, tag: &str, repeated: usize) -> String {
+    let mut key = format!("{tag} {repeated}");
+    for condition in entry.path.condition().iter().chain(&entry.conditions) {
+        key.push(' ');
+        // Conditions are lists of texts and numbers, which always serialize.
+        key.push_str(&serde_json::to_string(condition).unwrap_or_default());
+    }
+    key
+}
+
+fn priority(value: usize) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn answer(status: u32, body: String) -> Plugins {
+    Plugins {
+        fault_injection: Some(FaultInjection {
+            abort: Abort {
+                http_status: status,
+                body,
+            },
+        }),
+        ..Plugins::default()
+    }
+}
+
+/// A name for people within APISIX's limit of 256 characters.
+fn limited(parts: &[&str]) -> String {
+    let name: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
+    let name: String = name.join(" / ").chars().take(256).collect();
+    if name.is_empty() { "-".to_owned() } else { name }
+}

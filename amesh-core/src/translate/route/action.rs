@@ -1,0 +1,356 @@
+//! `RouteAction`: the cluster that gets a request, and what happens on the way to it.
+
+use envoy_types::pb::envoy::config::route::v3::RouteAction;
+use envoy_types::pb::envoy::config::route::v3::route_action::{
+    ClusterNotFoundResponseCode, ClusterSpecifier, HostRewriteSpecifier, UpgradeConfig,
+};
+
+use super::Clusters;
+use super::entry::Answer;
+use super::policy::{CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
+use super::weighted::weighted;
+use crate::apisix::Id;
+use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::finding::{Findings, Outcome, Path, Rule};
+
+pub(crate) static FEATURE: Feature = Feature {
+    name: "route/action",
+    summary: "A route forwards to the upstream of its cluster.",
+    messages: &[
+        Message {
+            name: "envoy.config.route.v3.RouteAction",
+            fields: &[
+                exact("cluster", "route.upstream_id"),
+                unsupported("cluster_header", &CLUSTER_SPECIFIER),
+                exact("weighted_clusters", "traffic-split"),
+                unsupported("cluster_specifier_plugin", &CLUSTER_SPECIFIER),
+                unsupported("inline_cluster_specifier_plugin", &CLUSTER_SPECIFIER),
+                exact("cluster_not_found_response_code", "fault-injection.abort.http_status"),
+                unsupported("metadata_match", &METADATA_MATCH),
+                unsupported("prefix_rewrite", &PATH_REWRITE),
+                unsupported("regex_rewrite", &PATH_REWRITE),
+                unsupported("path_rewrite_policy", &PATH_REWRITE),
+                unsupported("path_rewrite", &PATH_REWRITE),
+                unsupported("host_rewrite_literal", &HOST_REWRITE),
+                unsupported("auto_host_rewrite", &HOST_REWRITE),
+                unsupported("host_rewrite_header", &HOST_REWRITE),
+                unsupported("host_rewrite_path_regex", &HOST_REWRITE),
+                unsupported("host_rewrite", &HOST_REWRITE),
+                unsupported("append_x_forwarded_host", &FORWARDED_HOST),
+                unsupported("timeout", &TIMEOUT),
+                unsupported("idle_timeout", &TIMEOUT),
+                unsupported("flush_timeout", &TIMEOUT),
+                irrelevant(
+                    "early_data_policy",
+                    "nginx takes early data only when told to in its own configuration",
+                ),
+                unsupported("retry_policy", &RETRY),
+                unsupported("retry_policy_typed_config", &RETRY_EXTENSION),
+                unsupported("request_mirror_policies", &MIRROR),
+                irrelevant(
+                    "priority",
+                    "chooses among circuit breaker thresholds, which are reported where they are set",
+                ),
+                unsupported("rate_limits", &RATE_LIMIT),
+                irrelevant(
+                    "include_vh_rate_limits",
+                    "says which rate limits apply, none of which is carried over",
+                ),
+                unsupported("hash_policy", &HASH),
+                unsupported("cors", &CORS),
+                unsupported("max_grpc_timeout", &TIMEOUT),
+                irrelevant(
+                    "grpc_timeout_offset",
+                    "shortens a timeout that a client asked for, which is not carried over",
+                ),
+                exact("upgrade_configs", "route.enable_websocket"),
+                unsupported("internal_redirect_policy", &INTERNAL_REDIRECT),
+                unsupported("internal_redirect_action", &INTERNAL_REDIRECT),
+                irrelevant(
+                    "max_internal_redirects",
+                    "bounds internal redirects, which are not carried over",
+                ),
+                unsupported("hedge_policy", &HEDGE),
+                unsupported("max_stream_duration", &TIMEOUT),
+            ],
+        },
+        Message {
+            name: "envoy.config.route.v3.RouteAction.UpgradeConfig",
+            fields: &[
+                exact("upgrade_type", "route.enable_websocket"),
+                exact("enabled", "route.enable_websocket"),
+                unsupported("connect_config", &UPGRADE),
+            ],
+        },
+    ],
+    extensions: &[],
+    rules: &[],
+};
+
+static CLUSTER_SPECIFIER: Rule = Rule::new(
+    "route-cluster-specifier",
+    Outcome::FailsClosed,
+    "the cluster is chosen by a header or an extension",
+    "Envoy can read the name of the cluster from a request header or leave the choice to an extension. Neither is \
+     carried over, so APISIX answers 503 to the requests that the route takes.",
+    "name the cluster in the route; or permit the rule to leave the route out",
+);
+
+pub(super) static METADATA_MATCH: Rule = Rule::new(
+    "route-metadata-match",
+    Outcome::FailsClosed,
+    "a route wants only some endpoints of its cluster",
+    "Envoy can restrict a route to the endpoints whose metadata match. APISIX would send requests to all of them, so it \
+     answers 503 to the requests that the route takes.",
+    "use a cluster of its own for the endpoints; or permit the rule to use all endpoints",
+);
+
+static PATH_REWRITE: Rule = Rule::new(
+    "route-path-rewrite",
+    Outcome::LeftOut,
+    "the path is not rewritten",
+    "Envoy changes the path before it forwards a request. That is not carried over: the upstream gets the path as the \
+     client sent it.",
+    "use APISIX's proxy-rewrite plugin until it is",
+);
+
+static HOST_REWRITE: Rule = Rule::new(
+    "route-host-rewrite",
+    Outcome::LeftOut,
+    "the Host header is not rewritten",
+    "Envoy changes the Host header before it forwards a request. That is not carried over: the upstream gets the host as \
+     the client sent it.",
+    "use APISIX's proxy-rewrite plugin until it is",
+);
+
+static FORWARDED_HOST: Rule = Rule::new(
+    "route-forwarded-host",
+    Outcome::Ignored,
+    "X-Forwarded-Host is APISIX's own",
+    "Envoy appends the client's host to X-Forwarded-Host only where it rewrote the Host header. APISIX sets the header \
+     on every request.",
+    "nothing, unless an application tells the two apart",
+);
+
+static TIMEOUT: Rule = Rule::new(
+    "route-timeout",
+    Outcome::LeftOut,
+    "a route's timeout is not carried over",
+    "Envoy ends a request that takes longer than the route allows (15 seconds where it says nothing), or that idles. \
+     APISIX waits as long as the upstream's own timeouts allow.",
+    "use the `timeout` of an APISIX route until it is",
+);
+
+static HASH: Rule = Rule::new(
+    "route-hash-policy",
+    Outcome::LeftOut,
+    "requests of one client are not kept on one endpoint",
+    "Envoy hashes a header, a cookie, a query parameter or the client's address and sends equal requests to the same \
+     endpoint. That is not carried over: requests are spread evenly.",
+    "use an APISIX upstream of type chash until it is",
+);
+
+static UPGRADE: Rule = Rule::new(
+    "route-upgrade",
+    Outcome::LeftOut,
+    "connections cannot be upgraded to anything but WebSocket",
+    "Envoy passes on upgrades by name, and tunnels for CONNECT. APISIX passes on WebSocket upgrades.",
+    "use WebSocket",
+);
+
+static INTERNAL_REDIRECT: Rule = Rule::new(
+    "route-internal-redirect",
+    Outcome::LeftOut,
+    "redirects of an upstream are passed to the client",
+    "Envoy can follow a redirect itself. APISIX passes it on.",
+    "let clients follow redirects",
+);
+
+/// What becomes of a forwarded request.
+pub(super) struct Forwarded {
+    /// `None`: the operator permitted the route to be left out.
+    pub(super) answer: Option<Answer>,
+    /// `None`: as the connection manager says.
+    pub(super) websocket: Option<bool>,
+}
+
+pub(super) fn route_action(
+    action: &RouteAction,
+    clusters: &Clusters<'_>,
+    at: Path<'_>,
+    findings: &Findings,
+) -> Forwarded {
+    #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
+    let RouteAction {
+        cluster_not_found_response_code,
+        metadata_match,
+        prefix_rewrite,
+        regex_rewrite,
+        path_rewrite_policy,
+        path_rewrite,
+        append_x_forwarded_host,
+        timeout,
+        idle_timeout,
+        flush_timeout,
+        early_data_policy: _,
+        retry_policy,
+        retry_policy_typed_config,
+        request_mirror_policies,
+        priority: _,
+        rate_limits,
+        include_vh_rate_limits: _,
+        hash_policy,
+        cors,
+        max_grpc_timeout,
+        grpc_timeout_offset: _,
+        upgrade_configs,
+        internal_redirect_policy,
+        internal_redirect_action,
+        max_internal_redirects: _,
+        hedge_policy,
+        max_stream_duration,
+        cluster_specifier,
+        host_rewrite_specifier,
+    } = action;
+    let report = |set: bool, rule: &'static Rule, field: &'static str| {
+        if set {
+            findings.add(rule, at.field(field));
+        }
+    };
+    report(!prefix_rewrite.is_empty(), &PATH_REWRITE, "prefix_rewrite");
+    report(regex_rewrite.is_some(), &PATH_REWRITE, "regex_rewrite");
+    report(path_rewrite_policy.is_some(), &PATH_REWRITE, "path_rewrite_policy");
+    report(!path_rewrite.is_empty(), &PATH_REWRITE, "path_rewrite");
+    if let Some(specifier) = host_rewrite_specifier {
+        let field = match specifier {
+            HostRewriteSpecifier::HostRewriteLiteral(_) => "host_rewrite_literal",
+            HostRewriteSpecifier::AutoHostRewrite(_) => "auto_host_rewrite",
+            HostRewriteSpecifier::HostRewriteHeader(_) => "host_rewrite_header",
+            HostRewriteSpecifier::HostRewritePathRegex(_) => "host_rewrite_path_regex",
+            HostRewriteSpecifier::HostRewrite(_) => "host_rewrite",
+        };
+        findings.add(&HOST_REWRITE, at.field(field));
+    }
+    report(*append_x_forwarded_host, &FORWARDED_HOST, "append_x_forwarded_host");
+    match timeout {
+        None => findings.add_with(&TIMEOUT, at.field("timeout"), "unset, which is 15 s to Envoy"),
+        Some(timeout) => report(!is_zero(timeout), &TIMEOUT, "timeout"),
+    }
+    for (duration, field) in [
+        (idle_timeout.as_ref(), "idle_timeout"),
+        (flush_timeout.as_ref(), "flush_timeout"),
+        (max_grpc_timeout.as_ref(), "max_grpc_timeout"),
+    ] {
+        // Zero is no timeout, which is what APISIX is told.
+        report(duration.is_some_and(|duration| !is_zero(duration)), &TIMEOUT, field);
+    }
+    report(max_stream_duration.is_some(), &TIMEOUT, "max_stream_duration");
+    report(retry_policy.is_some(), &RETRY, "retry_policy");
+    report(
+        retry_policy_typed_config.is_some(),
+        &RETRY_EXTENSION,
+        "retry_policy_typed_config",
+    );
+    report(!request_mirror_policies.is_empty(), &MIRROR, "request_mirror_policies");
+    report(!rate_limits.is_empty(), &RATE_LIMIT, "rate_limits");
+    report(!hash_policy.is_empty(), &HASH, "hash_policy");
+    report(cors.is_some(), &CORS, "cors");
+    report(
+        internal_redirect_policy.is_some(),
+        &INTERNAL_REDIRECT,
+        "internal_redirect_policy",
+    );
+    report(
+        *internal_redirect_action != 0,
+        &INTERNAL_REDIRECT,
+        "internal_redirect_action",
+    );
+    report(hedge_policy.is_some(), &HEDGE, "hedge_policy");
+
+    let unavailable = not_found_status(*cluster_not_found_response_code);
+    let refuse = |rule: &'static Rule, field: &'static str| {
+        (!findings.permits(rule, at.field(field), None)).then(|| Answer::Status {
+            status: 503,
+            body: String::new(),
+        })
+    };
+    let answer = match cluster_specifier {
+        Some(ClusterSpecifier::Cluster(name)) => Some(to_cluster(name, unavailable, clusters)),
+        Some(ClusterSpecifier::WeightedClusters(list)) => Some(weighted(list, at.field("weighted_clusters"), findings)),
+        Some(ClusterSpecifier::ClusterHeader(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_header"),
+        Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_specifier_plugin"),
+        Some(ClusterSpecifier::InlineClusterSpecifierPlugin(_)) => {
+            refuse(&CLUSTER_SPECIFIER, "inline_cluster_specifier_plugin")
+        }
+        None => (!findings.permits(&CLUSTER_SPECIFIER, at, None)).then(|| Answer::Status {
+            status: 503,
+            body: String::new(),
+        }),
+    };
+    let answer = if metadata_match.is_some() {
+        // Permitted: all endpoints of the cluster.
+        if findings.permits(&METADATA_MATCH, at.field("metadata_match"), None) {
+            answer
+        } else {
+            Some(Answer::Status {
+                status: 503,
+                body: String::new(),
+            })
+        }
+    } else {
+        answer
+    };
+    Forwarded {
+        answer,
+        websocket: websocket(upgrade_configs, at, findings),
+    }
+}
+
+/// The upstream of a cluster. One that does not exist has an upstream without nodes, so that the answer is 503 until it
+/// comes; only another answer has to be given by the route.
+fn to_cluster(name: &str, unavailable: u32, clusters: &Clusters<'_>) -> Answer {
+    if unavailable != 503 && !clusters.exists(name) {
+        return Answer::Status {
+            status: unavailable,
+            body: String::new(),
+        };
+    }
+    Answer::Upstream(Id::of(name))
+}
+
+fn not_found_status(code: i32) -> u32 {
+    match ClusterNotFoundResponseCode::try_from(code) {
+        Ok(ClusterNotFoundResponseCode::NotFound) => 404,
+        Ok(ClusterNotFoundResponseCode::InternalServerError) => 500,
+        Ok(ClusterNotFoundResponseCode::ServiceUnavailable) | Err(_) => 503,
+    }
+}
+
+fn websocket(configs: &[UpgradeConfig], at: Path<'_>, findings: &Findings) -> Option<bool> {
+    let mut allowed = None;
+    for (index, config) in configs.iter().enumerate() {
+        let UpgradeConfig {
+            upgrade_type,
+            enabled,
+            connect_config,
+        } = config;
+        if connect_config.is_some() {
+            findings.add(
+                &UPGRADE,
+                at.field("upgrade_configs").index(index).field("connect_config"),
+            );
+        }
+        // Unset means enabled.
+        let enabled = enabled.as_ref().is_none_or(|value| value.value);
+        if upgrade_type.eq_ignore_ascii_case("websocket") {
+            allowed = Some(enabled);
+        } else if enabled && connect_config.is_none() {
+            findings.add_with(&UPGRADE, at.field("upgrade_configs").index(index), upgrade_type.clone());
+        }
+    }
+    allowed
+}
+
+fn is_zero(duration: &envoy_types::pb::google::protobuf::Duration) -> bool {
+    duration.seconds == 0 && duration.nanos == 0
+}

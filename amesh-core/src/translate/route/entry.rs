@@ -1,0 +1,226 @@
+//! `Route`: one entry of a virtual host.
+
+use envoy_types::pb::envoy::config::route::v3::Route;
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+
+use super::Clusters;
+use super::action::route_action;
+use super::direct_response::direct_response;
+use super::header_mutation::HEADERS;
+use super::matching::{Matching, matching};
+use super::path::PathMatch;
+use crate::apisix::plugin::TrafficSplit;
+use crate::apisix::{Expr, Id};
+use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::translate::http_filter;
+
+pub(crate) static FEATURE: Feature = Feature {
+    name: "route/entry",
+    summary: "A route becomes an APISIX route for each group of its virtual host's domains.",
+    messages: &[Message {
+        name: "envoy.config.route.v3.Route",
+        fields: &[
+            exact("name", "route.name"),
+            exact("match", "route.uri and route.vars"),
+            exact("route", "route.upstream_id or traffic-split"),
+            unsupported("redirect", &REDIRECT),
+            exact("direct_response", "fault-injection.abort"),
+            unsupported("filter_action", &ACTION),
+            unsupported("non_forwarding_action", &ACTION),
+            irrelevant(
+                "metadata",
+                "names the Istio object that the route came from; read by no filter that is carried over",
+            ),
+            irrelevant("decorator", "names the span of a trace"),
+            unsupported("typed_per_filter_config", &http_filter::PER_ROUTE),
+            unsupported("request_headers_to_add", &HEADERS),
+            unsupported("request_headers_to_remove", &HEADERS),
+            unsupported("response_headers_to_add", &HEADERS),
+            unsupported("response_headers_to_remove", &HEADERS),
+            unsupported("tracing", &TRACING),
+            irrelevant(
+                "per_request_buffer_limit_bytes",
+                "bounds Envoy's own buffers for retries and shadowing",
+            ),
+            irrelevant("stat_prefix", "only feeds Envoy's own statistics"),
+            irrelevant(
+                "request_body_buffer_limit",
+                "bounds Envoy's own buffers for retries and shadowing",
+            ),
+            unsupported("route_specifiers", &SPECIFIERS),
+        ],
+    }],
+    extensions: &[],
+    rules: &[],
+};
+
+static REDIRECT: Rule = Rule::new(
+    "route-redirect",
+    Outcome::FailsClosed,
+    "a redirect cannot be carried over",
+    "Envoy answers with a Location made from the request and the route. That is not carried over, so APISIX answers 503 \
+     to the requests that the route takes.",
+    "permit the rule to leave the route out",
+);
+
+static ACTION: Rule = Rule::new(
+    "route-action",
+    Outcome::FailsClosed,
+    "a route does something else than forward, redirect or answer",
+    "The action belongs to another kind of data plane (a gRPC client, a filter of its own), or is newer than Amesh's \
+     types. APISIX answers 503 to the requests that the route takes.",
+    "permit the rule to leave the route out",
+);
+
+static SPECIFIERS: Rule = Rule::new(
+    "route-specifier",
+    Outcome::FailsClosed,
+    "an extension decides what becomes of a route's requests",
+    "Envoy lets extensions change a route after it was chosen. They are not carried over, so APISIX answers 503 to the \
+     requests that the route takes.",
+    "permit the rule to serve the route without them",
+);
+
+static TRACING: Rule = Rule::new(
+    "route-tracing",
+    Outcome::Ignored,
+    "a route samples traces at a rate of its own",
+    "Traces are not carried over; requests are served the same.",
+    "configure tracing in APISIX",
+);
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Upstream(Id),
+    Split(TrafficSplit),
+    Status { status: u32, body: String },
+}
+
+/// An entry of a virtual host: which requests, and what becomes of them.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) path: PathMatch,
+    pub(super) conditions: Vec<Expr>,
+    pub(super) answer: Answer,
+    pub(super) websocket: Option<bool>,
+}
+
+impl Entry {
+    /// An entry that refuses every request with an empty answer.
+    pub(super) fn refuse_all(name: &str, status: u32) -> Self {
+        Self {
+            name: name.to_owned(),
+            path: PathMatch::Any,
+            conditions: Vec::new(),
+            answer: Answer::Status {
+                status,
+                body: String::new(),
+            },
+            websocket: None,
+        }
+    }
+
+    /// Whether no request gets past this entry.
+    pub(super) fn takes_all(&self) -> bool {
+        self.path == PathMatch::Any && self.conditions.is_empty()
+    }
+}
+
+/// Reads a route; `None` when it takes no request.
+pub(super) fn entry(route: &Route, clusters: &Clusters<'_>, at: Path<'_>, findings: &Findings) -> Option<Entry> {
+    #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
+    let Route {
+        name,
+        r#match,
+        metadata: _,
+        decorator: _,
+        typed_per_filter_config,
+        request_headers_to_add,
+        request_headers_to_remove,
+        response_headers_to_add,
+        response_headers_to_remove,
+        tracing,
+        per_request_buffer_limit_bytes: _,
+        stat_prefix: _,
+        request_body_buffer_limit: _,
+        route_specifiers,
+        action,
+    } = route;
+    let report = |set: bool, rule: &'static Rule, field: &'static str| {
+        if set {
+            findings.add(rule, at.field(field));
+        }
+    };
+    report(!request_headers_to_add.is_empty(), &HEADERS, "request_headers_to_add");
+    report(
+        !request_headers_to_remove.is_empty(),
+        &HEADERS,
+        "request_headers_to_remove",
+    );
+    report(!response_headers_to_add.is_empty(), &HEADERS, "response_headers_to_add");
+    report(
+        !response_headers_to_remove.is_empty(),
+        &HEADERS,
+        "response_headers_to_remove",
+    );
+    report(tracing.is_some(), &TRACING, "tracing");
+
+    let matched = matching(
+        r#match
+            .as_ref()
+            .unwrap_or(&envoy_types::pb::envoy::config::route::v3::RouteMatch::default()),
+        at.field("match"),
+        findings,
+    );
+    let mut status = http_filter::per_route(typed_per_filter_config, at, findings);
+    if !route_specifiers.is_empty() && !findings.permits(&SPECIFIERS, at.field("route_specifiers"), None) {
+        status = Some(503);
+    }
+    let (answer, websocket) = match action {
+        Some(Action::Route(action)) => {
+            let forwarded = route_action(action, clusters, at.field("route"), findings);
+            (forwarded.answer, forwarded.websocket)
+        }
+        Some(Action::DirectResponse(response)) => (
+            Some(direct_response(response, at.field("direct_response"), findings)),
+            None,
+        ),
+        Some(Action::Redirect(_)) => (refused(&REDIRECT, at.field("redirect"), findings), None),
+        Some(Action::FilterAction(_)) => (refused(&ACTION, at.field("filter_action"), findings), None),
+        Some(Action::NonForwardingAction(_)) => (refused(&ACTION, at.field("non_forwarding_action"), findings), None),
+        None => (refused(&ACTION, at, findings), None),
+    };
+    let Matching {
+        path,
+        conditions,
+        refused,
+    } = matched?;
+    if refused {
+        status = status.or(Some(503));
+    }
+    let answer = match status {
+        Some(status) => Some(Answer::Status {
+            status,
+            body: String::new(),
+        }),
+        None => answer,
+    };
+    Some(Entry {
+        name: name.clone(),
+        path,
+        conditions,
+        answer: answer?,
+        websocket,
+    })
+}
+
+/// A route whose action is not carried over: refused, or left out by the operator's leave.
+fn refused(rule: &'static Rule, at: Path<'_>, findings: &Findings) -> Option<Answer> {
+    (!findings.permits(rule, at, None)).then(|| Answer::Status {
+        status: 503,
+        body: String::new(),
+    })
+}

@@ -1,0 +1,207 @@
+//! `VirtualHost`: domains, routes in order, and what holds for all of them.
+
+use envoy_types::pb::envoy::config::route::v3::VirtualHost;
+use envoy_types::pb::envoy::config::route::v3::virtual_host::TlsRequirementType;
+
+use super::Clusters;
+use super::domain::{Domains, HOST, HostGroup, NEVER};
+use super::entry::{Answer, Entry, entry};
+use super::path::PathMatch;
+use crate::apisix::Expr;
+use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::translate::http_filter;
+use crate::translate::route::header_mutation::HEADERS;
+use crate::translate::route::policy::{ATTEMPT_COUNT, CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
+
+pub(crate) static FEATURE: Feature = Feature {
+    name: "route/virtual_host",
+    summary: "A virtual host becomes routes with its hosts, and a last one that answers 404.",
+    messages: &[Message {
+        name: "envoy.config.route.v3.VirtualHost",
+        fields: &[
+            exact("name", "route.name"),
+            exact("domains", "route.hosts or route.vars[]: http_host"),
+            exact("routes", "route"),
+            unsupported("matcher", &MATCHER),
+            unsupported("require_tls", &REQUIRE_TLS),
+            irrelevant("virtual_clusters", "only feeds Envoy's own statistics"),
+            unsupported("rate_limits", &RATE_LIMIT),
+            unsupported("request_headers_to_add", &HEADERS),
+            unsupported("request_headers_to_remove", &HEADERS),
+            unsupported("response_headers_to_add", &HEADERS),
+            unsupported("response_headers_to_remove", &HEADERS),
+            unsupported("cors", &CORS),
+            unsupported("typed_per_filter_config", &http_filter::PER_ROUTE),
+            unsupported("include_request_attempt_count", &ATTEMPT_COUNT),
+            unsupported("include_attempt_count_in_response", &ATTEMPT_COUNT),
+            unsupported("retry_policy", &RETRY),
+            unsupported("retry_policy_typed_config", &RETRY_EXTENSION),
+            unsupported("hedge_policy", &HEDGE),
+            unsupported("include_is_timeout_retry_header", &ATTEMPT_COUNT),
+            irrelevant(
+                "per_request_buffer_limit_bytes",
+                "bounds Envoy's own buffers for retries and shadowing",
+            ),
+            irrelevant(
+                "request_body_buffer_limit",
+                "bounds Envoy's own buffers for retries and shadowing",
+            ),
+            unsupported("request_mirror_policies", &MIRROR),
+            irrelevant("metadata", "read by no filter that is carried over"),
+            unsupported("route_specifiers", &MATCHER),
+        ],
+    }],
+    extensions: &[],
+    rules: &[&NEVER, &HOST],
+};
+
+static MATCHER: Rule = Rule::new(
+    "virtual-host-matcher",
+    Outcome::FailsClosed,
+    "a virtual host chooses its routes by a matcher tree",
+    "Envoy can look for a route in a tree of matchers, or leave the choice to an extension, instead of in a list. \
+     Neither is carried over, so every request for the virtual host's domains is answered 503.",
+    "list the routes; or permit the rule to serve the listed ones alone",
+);
+
+static REQUIRE_TLS: Rule = Rule::new(
+    "virtual-host-require-tls",
+    Outcome::FailsClosed,
+    "a virtual host wants TLS, to which plaintext requests are not redirected",
+    "Envoy answers a plaintext request for such a virtual host with a redirect to https. Redirects are not carried \
+     over, so APISIX answers 403; requests over TLS are served.",
+    "use https; or permit the rule to serve plaintext requests too",
+);
+
+/// A virtual host, ready to become APISIX routes.
+pub(super) struct Host<'a> {
+    pub(super) name: &'a str,
+    pub(super) groups: Vec<HostGroup>,
+    /// In Envoy's order; the last one takes whatever is left.
+    pub(super) entries: Vec<Entry>,
+}
+
+pub(super) fn virtual_host<'a>(
+    host: &'a VirtualHost,
+    domains: &Domains,
+    clusters: &Clusters<'_>,
+    at: Path<'_>,
+    findings: &Findings,
+) -> Host<'a> {
+    #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
+    let VirtualHost {
+        name,
+        domains: own_domains,
+        routes,
+        matcher,
+        require_tls,
+        virtual_clusters: _,
+        rate_limits,
+        request_headers_to_add,
+        request_headers_to_remove,
+        response_headers_to_add,
+        response_headers_to_remove,
+        cors,
+        typed_per_filter_config,
+        include_request_attempt_count,
+        include_attempt_count_in_response,
+        retry_policy,
+        retry_policy_typed_config,
+        hedge_policy,
+        include_is_timeout_retry_header,
+        per_request_buffer_limit_bytes: _,
+        request_body_buffer_limit: _,
+        request_mirror_policies,
+        metadata: _,
+        route_specifiers,
+    } = host;
+    let report = |set: bool, rule: &'static Rule, field: &'static str| {
+        if set {
+            findings.add(rule, at.field(field));
+        }
+    };
+    report(!rate_limits.is_empty(), &RATE_LIMIT, "rate_limits");
+    report(!request_headers_to_add.is_empty(), &HEADERS, "request_headers_to_add");
+    report(
+        !request_headers_to_remove.is_empty(),
+        &HEADERS,
+        "request_headers_to_remove",
+    );
+    report(!response_headers_to_add.is_empty(), &HEADERS, "response_headers_to_add");
+    report(
+        !response_headers_to_remove.is_empty(),
+        &HEADERS,
+        "response_headers_to_remove",
+    );
+    report(cors.is_some(), &CORS, "cors");
+    report(
+        *include_request_attempt_count,
+        &ATTEMPT_COUNT,
+        "include_request_attempt_count",
+    );
+    report(
+        *include_attempt_count_in_response,
+        &ATTEMPT_COUNT,
+        "include_attempt_count_in_response",
+    );
+    report(
+        *include_is_timeout_retry_header,
+        &ATTEMPT_COUNT,
+        "include_is_timeout_retry_header",
+    );
+    report(retry_policy.is_some(), &RETRY, "retry_policy");
+    report(
+        retry_policy_typed_config.is_some(),
+        &RETRY_EXTENSION,
+        "retry_policy_typed_config",
+    );
+    report(hedge_policy.is_some(), &HEDGE, "hedge_policy");
+    report(!request_mirror_policies.is_empty(), &MIRROR, "request_mirror_policies");
+
+    let mut refused = None;
+    for (set, field) in [
+        (matcher.is_some(), "matcher"),
+        (!route_specifiers.is_empty(), "route_specifiers"),
+    ] {
+        if set && !findings.permits(&MATCHER, at.field(field), None) {
+            refused = Some(503);
+        }
+    }
+    refused = http_filter::per_route(typed_per_filter_config, at, findings).or(refused);
+
+    let mut entries = Vec::with_capacity(routes.len() + 2);
+    if let Some(status) = refused {
+        entries.push(Entry::refuse_all("refused", status));
+    } else {
+        let wants_tls = TlsRequirementType::try_from(*require_tls) != Ok(TlsRequirementType::None);
+        if wants_tls && !findings.permits(&REQUIRE_TLS, at.field("require_tls"), None) {
+            let mut plaintext = Entry::refuse_all("plaintext", 403);
+            plaintext.conditions.push(Expr::equal("scheme", "http"));
+            entries.push(plaintext);
+        }
+        for (index, route) in routes.iter().enumerate() {
+            entries.extend(entry(route, clusters, at.field("routes").index(index), findings));
+        }
+    }
+    // A catch-all hides what follows it, in Envoy as in APISIX; without one, nothing but this stops APISIX from going
+    // on to a less specific virtual host.
+    match entries.iter().position(Entry::takes_all) {
+        Some(last) => entries.truncate(last + 1),
+        None => entries.push(Entry {
+            name: "no-route".to_owned(),
+            path: PathMatch::Any,
+            conditions: Vec::new(),
+            answer: Answer::Status {
+                status: 404,
+                body: String::new(),
+            },
+            websocket: None,
+        }),
+    }
+    Host {
+        name,
+        groups: domains.groups(own_domains, at, findings),
+        entries,
+    }
+}

@@ -1,0 +1,203 @@
+//! `WeightedCluster`: requests shared out among clusters.
+//!
+//! The `traffic-split` plugin takes 20 upstreams. With more, groups of 20 are chosen by the random digits of the
+//! request's id, each in proportion to its weight, and the plugin shares out within the group.
+
+use std::collections::BTreeMap;
+
+use envoy_types::pb::envoy::config::route::v3::WeightedCluster;
+use envoy_types::pb::envoy::config::route::v3::weighted_cluster::cluster_weight::HostRewriteSpecifier;
+use envoy_types::pb::envoy::config::route::v3::weighted_cluster::{ClusterWeight, RandomValueSpecifier};
+
+use super::action::METADATA_MATCH;
+use super::entry::Answer;
+use super::header_mutation::HEADERS;
+use crate::apisix::Id;
+use crate::apisix::plugin::{SplitMatch, SplitRule, TrafficSplit, WeightedUpstream};
+use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::translate::http_filter;
+use crate::translate::value::fraction::{Digits, WHOLE, below};
+
+pub(crate) static FEATURE: Feature = Feature {
+    name: "route/weighted",
+    summary: "Weighted clusters become the traffic-split plugin, in groups of 20.",
+    messages: &[
+        Message {
+            name: "envoy.config.route.v3.WeightedCluster",
+            fields: &[
+                exact("clusters", "traffic-split.rules[].weighted_upstreams"),
+                irrelevant("total_weight", "Envoy itself ignores it and uses the sum"),
+                irrelevant(
+                    "runtime_key_prefix",
+                    "APISIX has no runtime layer that could override the weights",
+                ),
+                unsupported("header_name", &RANDOM_VALUE),
+                unsupported("use_hash_policy", &RANDOM_VALUE),
+            ],
+        },
+        Message {
+            name: "envoy.config.route.v3.WeightedCluster.ClusterWeight",
+            fields: &[
+                exact("name", "traffic-split.rules[].weighted_upstreams[].upstream_id"),
+                unsupported("cluster_header", &CLUSTER_HEADER),
+                exact("weight", "traffic-split.rules[].weighted_upstreams[].weight"),
+                unsupported("metadata_match", &METADATA_MATCH),
+                unsupported("request_headers_to_add", &HEADERS),
+                unsupported("request_headers_to_remove", &HEADERS),
+                unsupported("response_headers_to_add", &HEADERS),
+                unsupported("response_headers_to_remove", &HEADERS),
+                unsupported("typed_per_filter_config", &http_filter::PER_ROUTE),
+                unsupported("host_rewrite_literal", &HOST_REWRITE),
+            ],
+        },
+    ],
+    extensions: &[],
+    rules: &[],
+};
+
+static RANDOM_VALUE: Rule = Rule::new(
+    "weighted-cluster-random-value",
+    Outcome::Approximated,
+    "a member is drawn at random instead of by a header or a hash",
+    "Envoy can take the random number that chooses among weighted clusters from a header or from the hash policy, so \
+     that equal requests go to the same cluster. APISIX draws for each request; the shares are the same.",
+    "nothing, unless requests of one client must stay together",
+);
+
+static CLUSTER_HEADER: Rule = Rule::new(
+    "weighted-cluster-header",
+    Outcome::FailsClosed,
+    "a member of a weighted set is named by a request header",
+    "Envoy can read the name of a member cluster from a request header. APISIX cannot, so it answers 503 to the \
+     requests that the route takes.",
+    "name the clusters; or permit the rule to share the requests out among the named ones",
+);
+
+static HOST_REWRITE: Rule = Rule::new(
+    "weighted-cluster-host-rewrite",
+    Outcome::LeftOut,
+    "the Host header is not rewritten for a member of a weighted set",
+    "Envoy can give each member cluster another Host header. That is not carried over: the upstream gets the host as \
+     the client sent it.",
+    "use routes of their own for the members",
+);
+
+/// The most upstreams that a rule of `traffic-split` takes.
+const MOST: usize = 20;
+
+/// What becomes of requests that are shared out.
+pub(super) fn weighted(list: &WeightedCluster, at: Path<'_>, findings: &Findings) -> Answer {
+    #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
+    let WeightedCluster {
+        clusters,
+        total_weight: _,
+        runtime_key_prefix: _,
+        random_value_specifier,
+    } = list;
+    match random_value_specifier {
+        Some(RandomValueSpecifier::HeaderName(_)) => findings.add(&RANDOM_VALUE, at.field("header_name")),
+        Some(RandomValueSpecifier::UseHashPolicy(_)) => findings.add(&RANDOM_VALUE, at.field("use_hash_policy")),
+        None => {}
+    }
+    let mut refused = None;
+    // traffic-split keeps only the last weight of an upstream that comes twice.
+    let mut weights: BTreeMap<&str, u64> = BTreeMap::new();
+    for (index, cluster) in clusters.iter().enumerate() {
+        let at_cluster = at.field("clusters");
+        let at_cluster = at_cluster.index(index);
+        let ClusterWeight {
+            name,
+            cluster_header,
+            weight,
+            metadata_match,
+            request_headers_to_add,
+            request_headers_to_remove,
+            response_headers_to_add,
+            response_headers_to_remove,
+            typed_per_filter_config,
+            host_rewrite_specifier,
+        } = cluster;
+        for (set, field) in [
+            (!request_headers_to_add.is_empty(), "request_headers_to_add"),
+            (!request_headers_to_remove.is_empty(), "request_headers_to_remove"),
+            (!response_headers_to_add.is_empty(), "response_headers_to_add"),
+            (!response_headers_to_remove.is_empty(), "response_headers_to_remove"),
+        ] {
+            if set {
+                findings.add(&HEADERS, at_cluster.field(field));
+            }
+        }
+        if let Some(HostRewriteSpecifier::HostRewriteLiteral(_)) = host_rewrite_specifier {
+            findings.add(&HOST_REWRITE, at_cluster.field("host_rewrite_literal"));
+        }
+        refused = refused.or(http_filter::per_route(typed_per_filter_config, at_cluster, findings));
+        if metadata_match.is_some() && !findings.permits(&METADATA_MATCH, at_cluster.field("metadata_match"), None) {
+            refused = Some(503);
+        }
+        if !cluster_header.is_empty() {
+            if !findings.permits(&CLUSTER_HEADER, at_cluster.field("cluster_header"), None) {
+                refused = Some(503);
+            }
+            continue;
+        }
+        // Envoy never picks a member of weight zero; APISIX does when all are.
+        let weight = weight.as_ref().map_or(0, |weight| weight.value);
+        if weight > 0 {
+            *weights.entry(name).or_default() += u64::from(weight);
+        }
+    }
+    if let Some(status) = refused {
+        return Answer::Status {
+            status,
+            body: String::new(),
+        };
+    }
+    match weights.iter().next() {
+        None => Answer::Status {
+            status: 503,
+            body: String::new(),
+        },
+        Some((name, _)) if weights.len() == 1 => Answer::Upstream(Id::of(name)),
+        Some(_) => Answer::Split(TrafficSplit { rules: rules(&weights) }),
+    }
+}
+
+fn rules(weights: &BTreeMap<&str, u64>) -> Vec<SplitRule> {
+    let total: u64 = weights.values().sum();
+    let members: Vec<(&str, u64)> = weights.iter().map(|(name, weight)| (*name, *weight)).collect();
+    let mut taken = 0;
+    members
+        .chunks(MOST)
+        .map(|chunk| {
+            taken += chunk.iter().map(|(_, weight)| weight).sum::<u64>();
+            let weighted_upstreams = chunk
+                .iter()
+                // The sum of all weights fits into 32 bits, or Envoy would have refused them.
+                .map(|(name, weight)| WeightedUpstream {
+                    upstream_id: Id::of(name),
+                    weight: u32::try_from(*weight).unwrap_or(u32::MAX),
+                })
+                .collect();
+            // The rules before this one took the requests below their own bounds; the last one takes the rest.
+            let matches = if taken >= total {
+                Vec::new()
+            } else {
+                vec![SplitMatch {
+                    vars: vec![below(share_of(taken, total), Digits::Split)],
+                }]
+            };
+            SplitRule {
+                matches,
+                weighted_upstreams,
+            }
+        })
+        .collect()
+}
+
+/// `part / total` of [`WHOLE`].
+fn share_of(part: u64, total: u64) -> u64 {
+    u64::try_from(u128::from(part) * u128::from(WHOLE) / u128::from(total))
+        .unwrap_or(WHOLE)
+        .max(1)
+}

@@ -1,0 +1,12 @@
+//! What the translator promises, checked on every fixture: the outputs, the coverage table, APISIX's own schema, and
+//! the laws of plans and updates.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod apisix_schema;
+mod coverage;
+mod fixture;
+mod golden;
+mod laws;
+mod no_panic;
+mod reflect;

@@ -1,0 +1,55 @@
+# The list of commands. `just` without arguments shows it.
+
+export RUSTDOCFLAGS := "-D warnings"
+
+[private]
+default:
+    @just --list --unsorted
+
+# Everything that has to hold before a commit.
+check: fmt-check lint doc test
+
+# Formats the code.
+fmt:
+    cargo fmt --all
+
+# Fails where the code is not formatted.
+fmt-check:
+    cargo fmt --all --check
+
+# Clippy, with every warning an error.
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# The API documentation, with every warning an error.
+doc:
+    cargo doc --workspace --no-deps --locked
+
+# Every test.
+test *args:
+    cargo test --workspace --locked {{ args }}
+
+# Rewrites what is printed or recorded: golden outputs, snapshots, docs/coverage.md, docs/findings.md. Read the diff.
+update:
+    UPDATE=1 INSTA_UPDATE=always cargo test --workspace --locked
+
+# Benchmarks.
+bench *args:
+    cargo bench -p amesh-core --locked {{ args }}
+
+# Licenses, sources and duplicate versions of dependencies (needs cargo-deny).
+deny:
+    cargo deny --locked check bans licenses sources
+
+# Translates a dump, as `just translate capture.json`.
+translate *args:
+    cargo run --release --locked -p amesh-cli -- translate {{ args }}
+
+# What the continuous integration runs.
+ci:
+    bash .ci/run
+
+# Looks for input that panics: `just fuzz dump` or `just fuzz translate` (needs cargo-fuzz; the fixtures are seeds).
+fuzz target seconds="60":
+    mkdir -p fuzz/corpus/{{ target }}
+    cargo fuzz run --sanitizer none {{ target }} fuzz/corpus/{{ target }} fixtures -- -max_total_time={{ seconds }} -max_len=16384
