@@ -111,6 +111,7 @@ impl Schema {
 
 impl Message {
     /// The field of that number.
+    #[inline]
     pub(super) fn field(&self, number: u32) -> Option<&Field> {
         // Most messages count from 1 with few gaps.
         let guess = usize::try_from(number).ok()?.checked_sub(1)?;

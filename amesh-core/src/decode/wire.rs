@@ -33,6 +33,7 @@ pub(super) struct Fields<'b>(pub(super) &'b [u8]);
 
 impl<'b> Fields<'b> {
     /// The next field; `None` at the end.
+    #[inline]
     pub(super) fn next(&mut self) -> Result<Option<Field<'b>>, Malformed> {
         if self.0.is_empty() {
             return Ok(None);
@@ -48,6 +49,7 @@ impl<'b> Fields<'b> {
         Ok(Some(Field { number, value }))
     }
 
+    #[inline]
     fn key(&mut self) -> Result<(u32, u64), Malformed> {
         let key = varint(&mut self.0)?;
         let number = u32::try_from(key >> 3).map_err(|_| Malformed)?;
@@ -57,6 +59,7 @@ impl<'b> Fields<'b> {
         Ok((number, key & 7))
     }
 
+    #[inline]
     fn value(&mut self, wire_type: u64) -> Result<Value<'b>, Malformed> {
         match wire_type {
             0 => varint(&mut self.0).map(Value::Varint),
@@ -71,6 +74,7 @@ impl<'b> Fields<'b> {
         }
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'b [u8], Malformed> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or(Malformed)?;
         self.0 = rest;
@@ -94,15 +98,29 @@ impl<'b> Fields<'b> {
 }
 
 /// Takes a number of variable length off the front.
+#[inline]
 pub(super) fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
+    // Nearly all are of one byte: keys of fields below 16, and the lengths of small messages.
+    match bytes.split_first() {
+        Some((&byte, rest)) if byte < 0x80 => {
+            *bytes = rest;
+            Ok(u64::from(byte))
+        }
+        _ => long_varint(bytes),
+    }
+}
+
+fn long_varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
     let mut value = 0;
-    for shift in (0..64).step_by(7) {
+    let mut shift = 0;
+    while shift < 64 {
         let (byte, rest) = bytes.split_first().ok_or(Malformed)?;
         *bytes = rest;
         value |= u64::from(byte & 0x7f) << shift;
         if *byte < 0x80 {
             return Ok(value);
         }
+        shift += 7;
     }
     Err(Malformed)
 }

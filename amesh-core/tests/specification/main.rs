@@ -10,3 +10,4 @@ mod golden;
 mod laws;
 mod no_panic;
 mod reflect;
+mod scenario;

@@ -1,0 +1,93 @@
+//! How fast a dump is read, beside what cannot be avoided: parsing its JSON, and decoding its resources.
+//!
+//! `cargo bench -p amesh-core --bench dump`. Compare within one run: the machine is part of every number.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark reads files and may panic"
+)]
+
+#[path = "../tests/support/big_dump.rs"]
+mod big_dump;
+
+use std::sync::{Arc, LazyLock};
+
+use amesh_core::decode::{Body, ResourceType};
+use amesh_core::{decode, dump};
+use divan::counter::BytesCount;
+use divan::{Bencher, black_box};
+use prost::Message as _;
+
+static TEXT: LazyLock<String> = LazyLock::new(|| big_dump::big_dump(20_000_000));
+
+/// The resources of the same dump as bytes on the wire.
+static WIRE: LazyLock<Vec<(ResourceType, Vec<u8>)>> = LazyLock::new(|| {
+    let dump = dump::read(TEXT.as_bytes()).unwrap();
+    let resources = dump.resources.iter().map(|resource| {
+        let bytes = match &resource.body {
+            Body::Listener(message) => message.encode_to_vec(),
+            Body::RouteConfiguration(message) => message.encode_to_vec(),
+            Body::Cluster(message) => message.encode_to_vec(),
+            Body::ClusterLoadAssignment(message) => message.encode_to_vec(),
+            Body::Secret(message) => message.encode_to_vec(),
+            Body::TypedExtensionConfig(message) => message.encode_to_vec(),
+        };
+        (resource.body.kind(), bytes)
+    });
+    resources.collect()
+});
+
+fn wire_bytes() -> BytesCount {
+    BytesCount::new(WIRE.iter().map(|(_, bytes)| bytes.len()).sum::<usize>())
+}
+
+fn main() {
+    divan::main();
+}
+
+/// The whole reader: text to resources.
+#[divan::bench]
+fn read(bencher: Bencher<'_, '_>) {
+    bencher
+        .counter(BytesCount::new(TEXT.len()))
+        .bench(|| dump::read(black_box(TEXT.as_bytes())).unwrap());
+}
+
+/// The same text as a tree of JSON values, which the reader does not make.
+#[divan::bench]
+fn json_tree(bencher: Bencher<'_, '_>) {
+    bencher
+        .counter(BytesCount::new(TEXT.len()))
+        .bench(|| serde_json::from_str::<serde_json::Value>(black_box(&TEXT)).unwrap());
+}
+
+/// The resources from the wire, with what is unknown on it and what Envoy refuses.
+#[divan::bench]
+fn decode_checked(bencher: Bencher<'_, '_>) {
+    bencher.counter(wire_bytes()).bench(|| {
+        WIRE.iter()
+            .map(|(kind, bytes)| decode(kind.message(), black_box(bytes)).unwrap())
+            .collect::<Vec<_>>()
+    });
+}
+
+/// The resources from the wire by prost alone.
+#[divan::bench]
+fn decode_prost(bencher: Bencher<'_, '_>) {
+    fn body<M: prost::Message + Default>(bytes: &[u8], body: fn(Arc<M>) -> Body) -> Body {
+        body(Arc::new(M::decode(black_box(bytes)).unwrap()))
+    }
+    bencher.counter(wire_bytes()).bench(|| {
+        WIRE.iter()
+            .map(|(kind, bytes)| match kind {
+                ResourceType::Listener => body(bytes, Body::Listener),
+                ResourceType::RouteConfiguration => body(bytes, Body::RouteConfiguration),
+                ResourceType::Cluster => body(bytes, Body::Cluster),
+                ResourceType::ClusterLoadAssignment => body(bytes, Body::ClusterLoadAssignment),
+                ResourceType::Secret => body(bytes, Body::Secret),
+                ResourceType::TypedExtensionConfig => body(bytes, Body::TypedExtensionConfig),
+            })
+            .collect::<Vec<_>>()
+    });
+}
