@@ -56,6 +56,7 @@ pub(crate) static FEATURES: &[&Feature] = &[
     &listener::http_connection_manager::FEATURE,
     &listener::listener_filter::FEATURE,
     &listener::nginx::FEATURE,
+    &listener::upgrade::FEATURE,
     &resource::FEATURE,
     &route::FEATURE,
     &route::action::FEATURE,

@@ -5,6 +5,7 @@ pub(crate) mod filter_chain;
 pub(crate) mod http_connection_manager;
 pub(crate) mod listener_filter;
 pub(crate) mod nginx;
+pub(crate) mod upgrade;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -56,11 +56,6 @@ fn enters(rows: &BTreeMap<Field, Fate>, field: &Field) -> bool {
     matches!(rows.get(field), Some(Fate::Exact { .. } | Fate::Approximate { .. }))
 }
 
-/// Values without fields of Envoy's: durations, wrappers, structs.
-fn is_well_known(name: &str) -> bool {
-    name.starts_with("google.protobuf.") && name != "google.protobuf.Any"
-}
-
 #[test]
 fn every_message_with_rows_has_one_for_every_field() {
     let mut wrong = Vec::new();

@@ -79,7 +79,7 @@ pub(crate) fn scenarios() -> Vec<(String, Vec<u8>)> {
             let name = path.strip_prefix(&top).unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
                 folders.push(path);
-            } else if name.ends_with(".json") {
+            } else if path.extension().is_some_and(|ending| ending == "json") {
                 found.push((name, std::fs::read(&path).unwrap()));
             } else if name.ends_with(".json.gz") {
                 let mut bytes = Vec::new();
@@ -200,9 +200,9 @@ impl Given {
                 .collect();
             if !objects.is_empty() {
                 let _ = writeln!(out, "  {kind}:");
-                objects
-                    .into_iter()
-                    .for_each(|object| push_item(&mut out, "    ", object));
+                for object in objects {
+                    push_item(&mut out, "    ", object);
+                }
             }
         }
         out.push_str("findings:\n");

@@ -21,8 +21,16 @@ fn every_recording_gives_what_its_snapshot_says() {
         }
         out.push_str("findings:\n");
         for finding in dump.findings.iter().chain(&given.findings) {
-            let detail = finding.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-            let _ = writeln!(out, "  {} {} {}{detail}", finding.rule.name, finding.resource, finding.path);
+            let detail = finding
+                .detail
+                .as_ref()
+                .map(|detail| format!(": {detail}"))
+                .unwrap_or_default();
+            let _ = writeln!(
+                out,
+                "  {} {} {}{detail}",
+                finding.rule.name, finding.resource, finding.path
+            );
         }
         let file = name.replace(['/', '.'], "-");
         insta::with_settings!({ snapshot_path => "../snapshots/scenario", prepend_module_to_snapshot => false, omit_expression => true }, {

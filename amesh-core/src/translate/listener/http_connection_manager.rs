@@ -2,12 +2,13 @@
 
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
-    CodecType, ForwardClientCertDetails, RouteSpecifier, StripPortMode, UpgradeConfig,
+    CodecType, ForwardClientCertDetails, RouteSpecifier, StripPortMode,
 };
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, Rds};
 use envoy_types::pb::google::protobuf::Duration;
 
 use super::nginx::{self, PATH};
+use super::upgrade;
 use crate::coverage::{Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter::http_filters;
@@ -92,7 +93,6 @@ pub(crate) static FEATURE: Feature = Feature {
                     "represent_ipv4_remote_address_as_ipv4_mapped_ipv6",
                     "says how an address is written in headers and logs",
                 ),
-                exact("upgrade_configs", "route.enable_websocket"),
                 approximate("normalize_path", "nginx normalizes every path", &PATH),
                 approximate("merge_slashes", "nginx merges slashes in every path", &PATH),
                 approximate("path_with_escaped_slashes_action", "nginx decodes every path", &PATH),
@@ -131,14 +131,6 @@ pub(crate) static FEATURE: Feature = Feature {
             fields: &[
                 irrelevant("config_source", "says where the route configuration is fetched from"),
                 exact("route_config_name", "chooses the route configuration"),
-            ],
-        },
-        Message {
-            name: "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig",
-            fields: &[
-                exact("upgrade_type", "route.enable_websocket"),
-                unsupported("filters", &UPGRADE),
-                exact("enabled", "route.enable_websocket"),
             ],
         },
     ],
@@ -266,15 +258,6 @@ static STRIP_HOST: Rule = Rule::new(
      forwards the request. APISIX does not, so other routes could win; every request for the filter chain is answered \
      503.",
     "use ignore_port_in_host_matching in the route configuration; or permit the rule to use the header as it is",
-);
-
-static UPGRADE: Rule = Rule::new(
-    "connection-manager-upgrade",
-    Outcome::LeftOut,
-    "connections cannot be upgraded to anything but WebSocket",
-    "Envoy passes on upgrades by name, through filters of their own if so configured. APISIX passes on WebSocket upgrades \
-     through the same plugins as any request.",
-    "use WebSocket",
 );
 
 /// The routes of a connection manager.
@@ -495,33 +478,10 @@ pub(super) fn http_connection_manager(manager: HttpConnectionManager, at: Path<'
     };
     Managed {
         routes,
-        websocket: websocket(&upgrade_configs, at, findings),
+        websocket: upgrade::websocket(&upgrade_configs, at.field("upgrade_configs"), findings),
     }
 }
 
 fn is_set(duration: &Duration) -> bool {
     duration.seconds != 0 || duration.nanos != 0
-}
-
-fn websocket(configs: &[UpgradeConfig], at: Path<'_>, findings: &Findings) -> bool {
-    let mut allowed = false;
-    for (index, config) in configs.iter().enumerate() {
-        let at_configs = at.field("upgrade_configs");
-        let at_config = at_configs.index(index);
-        let UpgradeConfig {
-            upgrade_type,
-            filters,
-            enabled,
-        } = config;
-        let enabled = enabled.is_none_or(|value| value.value);
-        if !filters.is_empty() {
-            findings.add(&UPGRADE, at_config.field("filters"));
-        }
-        if upgrade_type.eq_ignore_ascii_case("websocket") {
-            allowed = enabled;
-        } else if enabled {
-            findings.add_with(&UPGRADE, at_config, upgrade_type.clone());
-        }
-    }
-    allowed
 }

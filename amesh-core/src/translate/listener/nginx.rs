@@ -33,7 +33,8 @@ static REQUEST: Rule = Rule::new(
     "nginx cuts one trailing dot off the host before APISIX looks for a route, so that `example.com.` is `example.com`; \
      Envoy takes them for two hosts. A header that comes several times is one value to APISIX, joined by `, `; Envoy \
      compares each value alone (before 1.39: joined by `,`). nginx drops headers with unusual names, and refuses some \
-     requests with 400 that Envoy serves: an empty Host, two Host headers.",
+     requests with 400 that Envoy serves: an empty Host, two Host headers. Where no connection to an upstream comes about, \
+     the answer is 502, or 504 when the time to connect ran out; Envoy says 503.",
     "nothing, unless clients send such requests",
 );
 
