@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
@@ -111,7 +112,7 @@ pub struct Finding {
     /// What happens to traffic: the rule's outcome.
     pub outcome: Outcome,
     /// The resource that holds the field.
-    pub resource: ResourceName,
+    pub resource: Arc<ResourceName>,
     /// The field, from the resource down: `virtual_hosts[2].routes[0].match.headers[1]`.
     pub path: String,
     /// What the rule's summary cannot know: a value, a name.
@@ -217,7 +218,7 @@ impl fmt::Display for Path<'_> {
 #[derive(Debug)]
 pub(crate) struct Findings<'o> {
     options: &'o Options,
-    resource: ResourceName,
+    resource: Arc<ResourceName>,
     unknown: &'o [Unknown],
     list: RefCell<Vec<Finding>>,
 }
@@ -226,14 +227,14 @@ impl<'o> Findings<'o> {
     pub(crate) fn new(options: &'o Options, resource: ResourceName, unknown: &'o [Unknown]) -> Self {
         Self {
             options,
-            resource,
+            resource: Arc::new(resource),
             unknown,
             list: RefCell::default(),
         }
     }
 
     /// The resource that is being translated.
-    pub(crate) const fn resource(&self) -> &ResourceName {
+    pub(crate) fn resource(&self) -> &ResourceName {
         &self.resource
     }
 
@@ -276,7 +277,7 @@ impl<'o> Findings<'o> {
         self.list.borrow_mut().push(Finding {
             rule,
             outcome: rule.outcome,
-            resource: self.resource.clone(),
+            resource: Arc::clone(&self.resource),
             path,
             detail,
             permitted: self.options.permits(rule),

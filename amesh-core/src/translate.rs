@@ -15,6 +15,7 @@ mod setting;
 mod unit;
 pub(crate) mod value;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -83,9 +84,18 @@ pub struct Translation {
     outputs: BTreeMap<Unit, Output>,
     /// Where each route configuration applies, by the listener that says so.
     uses: BTreeMap<String, BTreeMap<String, Vec<Use>>>,
+    /// The route configurations that each listener names.
+    named: BTreeMap<String, BTreeSet<String>>,
     objects: Objects,
     /// Objects of two units have the same key. Only the first is there, and the next update starts from scratch.
     collisions: Vec<Finding>,
+}
+
+/// The objects of the units that an update ran: what they were and what they are.
+#[derive(Debug, Default)]
+struct Tally {
+    old: Objects,
+    new: Objects,
 }
 
 /// Translates a snapshot.
@@ -107,6 +117,7 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
         setting: Setting::of(snapshot, options),
         outputs: BTreeMap::new(),
         uses: BTreeMap::new(),
+        named: BTreeMap::new(),
         objects: Objects::new(),
         collisions: Vec::new(),
     };
@@ -114,7 +125,7 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
         .resources(ResourceType::Listener)
         .map(|listener| Unit::Listener(listener.name.clone()))
         .collect();
-    translation.run(snapshot, &listeners);
+    translation.run(snapshot, &listeners, &mut None);
     let mut rest = BTreeSet::new();
     rest.extend(
         snapshot
@@ -135,7 +146,7 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
         });
         rest.extend(names.map(Unit::Other));
     }
-    translation.run(snapshot, &rest);
+    translation.run(snapshot, &rest, &mut None);
     translation
 }
 
@@ -214,9 +225,8 @@ impl Translation {
                 .filter(|name| name.kind == ResourceType::Listener)
                 .map(|name| Unit::Listener(name.name.clone())),
         );
-        let (mut old, mut new) = (Objects::new(), Objects::new());
-        let mut clean = true;
-        let mut rest: BTreeSet<Unit> = self.run_apart(snapshot, &units, &mut old, &mut new, &mut clean);
+        let mut tally = Some(Tally::default());
+        let mut rest: BTreeSet<Unit> = self.run(snapshot, &units, &mut tally);
 
         rest.extend(
             referrers
@@ -245,8 +255,9 @@ impl Translation {
                 }
             }
         }
-        self.run_apart(snapshot, &rest, &mut old, &mut new, &mut clean);
-        if clean {
+        self.run(snapshot, &rest, &mut tally);
+        let Tally { old, new } = tally.unwrap_or_default();
+        if self.collisions.is_empty() {
             return plan(&old, &new);
         }
         // The map of objects no longer tells which unit an object belongs to: take it back and start over.
@@ -264,28 +275,17 @@ impl Translation {
         changes
     }
 
-    fn run(&mut self, snapshot: &Snapshot, units: &BTreeSet<Unit>) {
-        let (mut old, mut new, mut clean) = (Objects::new(), Objects::new(), true);
-        self.run_apart(snapshot, units, &mut old, &mut new, &mut clean);
-    }
-
-    /// Runs units, and tells which route configurations apply elsewhere now. What their objects were and are goes to
-    /// `old` and `new`; `clean` becomes false when two units have objects of the same key.
-    fn run_apart(
-        &mut self,
-        snapshot: &Snapshot,
-        units: &BTreeSet<Unit>,
-        old: &mut Objects,
-        new: &mut Objects,
-        clean: &mut bool,
-    ) -> BTreeSet<Unit> {
+    /// Runs units, and tells which route configurations apply elsewhere now. What their objects were and are goes to the
+    /// tally, if there is one.
+    fn run(&mut self, snapshot: &Snapshot, units: &BTreeSet<Unit>, tally: &mut Option<Tally>) -> BTreeSet<Unit> {
         let mut moved = BTreeSet::new();
         for unit in units {
-            if let Some(before) = self.outputs.remove(unit) {
-                for key in before.keys {
-                    if let Some((key, object)) = self.objects.remove_entry(&key) {
-                        old.entry(key).or_insert(object);
-                    }
+            let before = self.outputs.remove(unit).unwrap_or_default();
+            for key in before.keys {
+                if let Some((key, object)) = self.objects.remove_entry(&key)
+                    && let Some(tally) = tally
+                {
+                    tally.old.entry(key).or_insert(object);
                 }
             }
         }
@@ -299,7 +299,7 @@ impl Translation {
                 findings: ran.findings,
             };
             for object in ran.objects {
-                self.store(unit, object, &mut output, new, clean);
+                self.store(unit, object, &mut output, tally);
             }
             if !output.keys.is_empty() || !output.findings.is_empty() {
                 self.outputs.insert(unit.clone(), output);
@@ -308,29 +308,37 @@ impl Translation {
         moved
     }
 
-    fn store(&mut self, unit: &Unit, object: Object, output: &mut Output, new: &mut Objects, clean: &mut bool) {
+    fn store(&mut self, unit: &Unit, object: Object, output: &mut Output, tally: &mut Option<Tally>) {
         let key: Key = object.key();
-        if self.objects.contains_key(&key) {
-            *clean = false;
+        let Entry::Vacant(vacant) = self.objects.entry(key.clone()) else {
             self.collisions
                 .push(resource::collision(unit.resource(), &key, &self.options));
             return;
-        }
+        };
         let object = Arc::new(object);
-        new.insert(key.clone(), Arc::clone(&object));
-        output.keys.push(key.clone());
-        self.objects.insert(key, object);
+        if let Some(tally) = tally {
+            tally.new.insert(key.clone(), Arc::clone(&object));
+        }
+        vacant.insert(object);
+        output.keys.push(key);
     }
 
     /// Notes where a listener's route configurations apply, and returns those for which that is news.
     fn place(&mut self, listener: &str, named: BTreeMap<String, Vec<Use>>) -> BTreeSet<String> {
         let mut moved = BTreeSet::new();
-        self.uses.retain(|route, by_listener| {
-            if !named.contains_key(route) && by_listener.remove(listener).is_some() {
-                moved.insert(route.clone());
+        let before = self.named.remove(listener).unwrap_or_default();
+        for route in before.into_iter().filter(|route| !named.contains_key(route)) {
+            if let Some(by_listener) = self.uses.get_mut(&route) {
+                by_listener.remove(listener);
+                if by_listener.is_empty() {
+                    self.uses.remove(&route);
+                }
             }
-            !by_listener.is_empty()
-        });
+            moved.insert(route);
+        }
+        if !named.is_empty() {
+            self.named.insert(listener.to_owned(), named.keys().cloned().collect());
+        }
         for (route, uses) in named {
             let by_listener = self.uses.entry(route.clone()).or_default();
             if by_listener.get(listener) != Some(&uses) {

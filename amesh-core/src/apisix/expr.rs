@@ -1,5 +1,7 @@
 //! `vars`: the conditions of a route, in the language of lua-resty-expr.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 
@@ -56,7 +58,7 @@ pub enum Expr {
     /// A variable compared with a value.
     Compare {
         /// The variable: `uri`, `http_x_user`, `server_port`.
-        variable: String,
+        variable: Cow<'static, str>,
         /// Whether the result is negated.
         negated: bool,
         /// How they are compared.
@@ -77,7 +79,7 @@ pub enum Expr {
 impl Expr {
     /// `variable operator value`
     #[must_use]
-    pub fn compare(variable: impl Into<String>, operator: Operator, value: Value) -> Self {
+    pub fn compare(variable: impl Into<Cow<'static, str>>, operator: Operator, value: Value) -> Self {
         Self::Compare {
             variable: variable.into(),
             negated: false,
@@ -88,13 +90,13 @@ impl Expr {
 
     /// `variable == text`
     #[must_use]
-    pub fn equal(variable: impl Into<String>, text: impl Into<String>) -> Self {
+    pub fn equal(variable: impl Into<Cow<'static, str>>, text: impl Into<String>) -> Self {
         Self::compare(variable, Operator::Equal, Value::Text(text.into()))
     }
 
     /// `variable ~~ regex`
     #[must_use]
-    pub fn matches(variable: impl Into<String>, regex: impl Into<String>) -> Self {
+    pub fn matches(variable: impl Into<Cow<'static, str>>, regex: impl Into<String>) -> Self {
         Self::compare(variable, Operator::Matches, Value::Text(regex.into()))
     }
 
@@ -104,13 +106,13 @@ impl Expr {
     /// and `["http_x", "~=", null]` is then true for every request. A pattern that matches everything works in YAML,
     /// JSON and the shared dictionary alike.
     #[must_use]
-    pub fn present(variable: impl Into<String>) -> Self {
+    pub fn present(variable: impl Into<Cow<'static, str>>) -> Self {
         Self::matches(variable, ".*")
     }
 
     /// The variable does not exist.
     #[must_use]
-    pub fn absent(variable: impl Into<String>) -> Self {
+    pub fn absent(variable: impl Into<Cow<'static, str>>) -> Self {
         Self::present(variable).negate()
     }
 

@@ -1,14 +1,15 @@
 //! Ids that people can read, that stay the same when things around them move, and that do not collide.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use serde::Serialize;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::Xxh3Default;
 
-/// The id of an APISIX object: 1 to 64 characters of `[A-Za-z0-9_.-]`.
+/// The id of an APISIX object: 1 to 64 characters of `[A-Za-z0-9_.-]`. Cloning it is cheap.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-pub struct Id(String);
+pub struct Id(Arc<str>);
 
 /// The longest id that APISIX accepts, in characters.
 const LONGEST: usize = 64;
@@ -31,7 +32,7 @@ impl Id {
     #[must_use]
     pub fn of(name: &str) -> Self {
         if (1..=LONGEST).contains(&name.len()) && name.bytes().all(|byte| plain(byte) || byte == b'|') {
-            return Self(name.replace('|', "_"));
+            return Self(name.replace('|', "_").into());
         }
         Self::of_parts(&[name], "")
     }
@@ -40,28 +41,28 @@ impl Id {
     /// which only the hash at its end depends on.
     #[must_use]
     pub fn of_parts(parts: &[&str], further: &str) -> Self {
-        let mut whole = String::new();
+        let mut hash = Xxh3Default::new();
         for part in parts.iter().chain([&further]) {
             // The length in front keeps ["a", "b.c"] and ["a.b", "c"] apart.
-            whole.push_str(&part.len().to_string());
-            whole.push(':');
-            whole.push_str(part);
+            hash.update(&part.len().to_le_bytes());
+            hash.update(part.as_bytes());
         }
         let mut id = String::with_capacity(LONGEST);
         for part in parts {
             if !id.is_empty() {
                 id.push('.');
             }
+            let room = (LONGEST - HASH - 1).saturating_sub(id.len());
             id.extend(
                 part.bytes()
+                    .take(room)
                     .map(|byte| if plain(byte) { char::from(byte) } else { '_' }),
             );
         }
         id.truncate(LONGEST - HASH - 1);
-        let hash = format!("{:016x}", xxh3_64(whole.as_bytes()));
-        id.push('_');
-        id.extend(hash.chars().take(HASH));
-        Self(id)
+        // The first ten of sixteen hexadecimal digits. Writing to a string cannot fail.
+        let _ = write!(id, "_{:0HASH$x}", hash.digest() >> (64 - 4 * HASH));
+        Self(id.into())
     }
 
     /// The id as text.

@@ -1,5 +1,7 @@
 //! `/routes`: which requests, and what becomes of them.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::{Expr, Id, Plugins};
@@ -14,7 +16,7 @@ pub struct Route {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// A path, or a prefix that ends in `*`. Compared with nginx's decoded and normalized path.
-    pub uri: String,
+    pub uri: Cow<'static, str>,
     /// Host names, each exact or with one leading `*`; none for any host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hosts: Option<Vec<String>>,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::LazyLock;
 
 use envoy_types::pb::envoy::config::core::v3::{Address, Node, address, socket_address};
@@ -132,10 +133,10 @@ impl Reader {
         self.findings.push(Finding {
             rule,
             outcome: rule.outcome,
-            resource: ResourceName {
+            resource: Arc::new(ResourceName {
                 kind,
                 name: name.to_owned(),
-            },
+            }),
             path: path.to_owned(),
             detail,
             permitted: false,

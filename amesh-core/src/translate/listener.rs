@@ -441,7 +441,7 @@ fn places(bindings: &[Binding], handed_over: bool, around: &Surroundings<'_>) ->
     bindings.iter().map(place).collect()
 }
 
-fn one_of(variable: &str, mut values: Vec<String>) -> Expr {
+fn one_of(variable: &'static str, mut values: Vec<String>) -> Expr {
     if values.len() == 1 {
         Expr::equal(variable, values.remove(0))
     } else {

@@ -1,5 +1,7 @@
 //! What concerns resources as a whole: missing, unused, newer than Amesh, or of a type that is not carried over.
 
+use std::sync::Arc;
+
 use super::Arrival;
 use super::listener::address::{Binding, conditions};
 use crate::apisix::{Expr, Key};
@@ -124,7 +126,7 @@ pub(super) fn collision(resource: ResourceName, key: &Key, options: &Options) ->
     Finding {
         rule: &COLLISION,
         outcome: COLLISION.outcome,
-        resource,
+        resource: Arc::new(resource),
         path: String::new(),
         detail: Some(key.to_string()),
         permitted: options.permits(&COLLISION),

@@ -234,7 +234,7 @@ pub(crate) fn refuse_all(id: &[&str], name: &str, status: u32, scope: Vec<Expr>)
         // Conditions are lists of texts and numbers, which always serialize.
         id: Id::of_parts(&parts, &serde_json::to_string(&scope).unwrap_or_default()),
         name: Some(limited(&[id.first().copied().unwrap_or_default(), name])),
-        uri: "/*".to_owned(),
+        uri: "/*".into(),
         hosts: None,
         priority: 0,
         vars: scope,
@@ -338,9 +338,9 @@ impl Builder<'_> {
             parts.push(&entry.name);
         }
         let uri = match &entry.path {
-            PathMatch::Exact(path) if self.in_tree => path.clone(),
-            PathMatch::Prefix(prefix) if self.in_tree => format!("{prefix}*"),
-            _ => "/*".to_owned(),
+            PathMatch::Exact(path) if self.in_tree => path.clone().into(),
+            PathMatch::Prefix(prefix) if self.in_tree => format!("{prefix}*").into(),
+            _ => "/*".into(),
         };
         let (upstream_id, plugins) = match &entry.answer {
             Answer::Upstream(id) => (Some(id.clone()), Plugins::default()),
@@ -403,7 +403,15 @@ fn answer(status: u32, body: String) -> Plugins {
 
 /// A name for people within APISIX's limit of 256 characters.
 fn limited(parts: &[&str]) -> String {
-    let name: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
-    let name: String = name.join(" / ").chars().take(256).collect();
+    let mut name = String::new();
+    for part in parts.iter().filter(|part| !part.is_empty()) {
+        if !name.is_empty() {
+            name.push_str(" / ");
+        }
+        name.push_str(part);
+    }
+    if let Some((end, _)) = name.char_indices().nth(256) {
+        name.truncate(end);
+    }
     if name.is_empty() { "-".to_owned() } else { name }
 }

@@ -5,6 +5,8 @@
 //! workload's certificate as Istio's peers expect it nor verify theirs, so the endpoints that ask for more than plaintext
 //! are left out until the operator permits less.
 
+use std::collections::HashMap;
+
 use envoy_types::pb::envoy::config::cluster::v3::cluster::TransportSocketMatch;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;
 use envoy_types::pb::envoy::config::core::v3::{Metadata, TransportSocket};
@@ -251,12 +253,21 @@ fn matches(wanted: Option<&Struct>, metadata: Option<&Metadata>) -> bool {
     else {
         return false;
     };
-    filter_metadata.get(METADATA).is_some_and(|labels| {
+    held(filter_metadata, METADATA).is_some_and(|labels| {
         wanted
             .fields
             .iter()
-            .all(|(key, value)| labels.fields.get(key) == Some(value))
+            .all(|(key, value)| held(&labels.fields, key) == Some(value))
     })
+}
+
+/// An entry of a map. Nearly all of these maps hold one or two, which are found faster than a hash is made; and this is
+/// asked for every endpoint of a mesh.
+fn held<'m, T>(map: &'m HashMap<String, T>, key: &str) -> Option<&'m T> {
+    if map.len() > 4 {
+        return map.get(key);
+    }
+    map.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
 }
 
 fn kind(socket: Option<&TransportSocket>) -> Kind {

@@ -5,6 +5,7 @@
 //! order is kept by priority. nginx cuts a port and one trailing dot off the host before APISIX compares it, so what
 //! depends on them is asked of the Host header itself.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use envoy_types::pb::envoy::config::route::v3::VirtualHost;
@@ -45,18 +46,27 @@ pub(crate) struct HostGroup {
 }
 
 /// The domains of a route configuration that a decision about one of them needs to know.
-pub(crate) struct Domains {
+pub(crate) struct Domains<'a> {
     /// Every domain, in lower case.
-    all: HashSet<String>,
+    all: HashSet<Cow<'a, str>>,
     ignore_port: bool,
 }
 
-impl Domains {
-    pub(crate) fn of(virtual_hosts: &[VirtualHost], ignore_port: bool) -> Self {
+/// A domain in lower case, as it is where it is so already.
+fn lower(domain: &str) -> Cow<'_, str> {
+    if domain.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        domain.to_ascii_lowercase().into()
+    } else {
+        domain.into()
+    }
+}
+
+impl<'a> Domains<'a> {
+    pub(crate) fn of(virtual_hosts: &'a [VirtualHost], ignore_port: bool) -> Self {
         let all = virtual_hosts
             .iter()
             .flat_map(|host| &host.domains)
-            .map(|domain| domain.to_ascii_lowercase())
+            .map(|domain| lower(domain))
             .collect();
         Self { all, ignore_port }
     }
@@ -65,12 +75,12 @@ impl Domains {
     pub(crate) fn groups(&self, domains: &[String], at: Path<'_>, findings: &Findings) -> Vec<HostGroup> {
         // Domains with the same conditions share a route.
         let mut hosts: BTreeMap<(Vec<Expr>, &str), BTreeSet<String>> = BTreeMap::new();
-        let lower: Vec<String> = domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
+        let lower: Vec<Cow<'_, str>> = domains.iter().map(|domain| lower(domain)).collect();
         let mut groups = Vec::new();
         for (index, domain) in lower.iter().enumerate() {
             let at_domain = at.field("domains");
             let at_domain = at_domain.index(index);
-            if domain == "*" {
+            if *domain == "*" {
                 groups.push(HostGroup {
                     hosts: Vec::new(),
                     conditions: Vec::new(),
@@ -118,7 +128,7 @@ impl Domains {
         } else {
             format!(":{port}")
         };
-        let known = |domain: &str| self.all.contains(&format!("{domain}{port}"));
+        let known = |domain: &str| self.all.contains(format!("{domain}{port}").as_str());
         let best = |name: &str| {
             let suffixes = name
                 .char_indices()
@@ -155,7 +165,7 @@ impl Domains {
     }
 
     /// An exact or a suffix domain: the host for APISIX, and what it does not say.
-    fn host(&self, domain: &str, siblings: &[String]) -> Result<(String, Vec<Expr>), &'static Rule> {
+    fn host(&self, domain: &str, siblings: &[Cow<'_, str>]) -> Result<(String, Vec<Expr>), &'static Rule> {
         let mut conditions = Vec::new();
         let (mut host, port) = split_port(domain);
         if self.ignore_port {
@@ -175,8 +185,8 @@ impl Domains {
             format!("{host}.")
         };
         let twin = port.map_or_else(|| twin.clone(), |port| format!("{twin}:{port}"));
-        let beside = siblings.contains(&twin);
-        if !beside && (dotted || self.all.contains(&twin)) {
+        let beside = siblings.iter().any(|sibling| *sibling == twin);
+        if !beside && (dotted || self.all.contains(twin.as_str())) {
             let expr = Expr::matches("http_host", "\\.(?::[0-9]*)?\\z");
             conditions.push(if dotted { expr } else { expr.negate() });
         }

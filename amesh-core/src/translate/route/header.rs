@@ -3,6 +3,8 @@
 //! A header that comes twice is one value to nginx, joined by `, `; Envoy matches each value alone since 1.39 and
 //! joined by `,` before (the rule `nginx-repeated-header` says so once per connection manager).
 
+use std::borrow::Cow;
+
 use envoy_types::pb::envoy::config::route::v3::HeaderMatcher;
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::r#type::v3::Int64Range;
@@ -77,21 +79,21 @@ static RANGE: Rule = Rule::new(
 const EXACT_INTEGERS: i64 = 1 << 53;
 
 /// The nginx variable that holds a header.
-fn variable(name: &str, at: Path<'_>, findings: &Findings) -> Result<String, Refused> {
+fn variable(name: &str, at: Path<'_>, findings: &Findings) -> Result<Cow<'static, str>, Refused> {
     let lower = name.to_ascii_lowercase();
     let refuse = |rule: &'static Rule| {
         findings.add_with(rule, at.field("name"), name.to_owned());
         Refused(rule)
     };
     match lower.as_str() {
-        ":method" => Ok("request_method".to_owned()),
-        ":authority" | "host" => Ok("http_host".to_owned()),
-        ":scheme" => Ok("scheme".to_owned()),
+        ":method" => Ok("request_method".into()),
+        ":authority" | "host" => Ok("http_host".into()),
+        ":scheme" => Ok("scheme".into()),
         // Envoy's `:path` is the request line's: as sent, with the query.
-        ":path" => Ok("real_request_uri".to_owned()),
+        ":path" => Ok("real_request_uri".into()),
         "x-forwarded-proto" | "x-forwarded-host" | "x-forwarded-port" => Err(refuse(&OVERWRITTEN)),
         _ if lower.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => {
-            Ok(format!("http_{}", lower.replace('-', "_")))
+            Ok(format!("http_{}", lower.replace('-', "_")).into())
         }
         _ => Err(refuse(&UNSEEN)),
     }
@@ -109,12 +111,12 @@ pub(crate) enum Matched {
 }
 
 /// Whether a header is there. One that is missing and taken as empty is there.
-fn presence(variable: &str, wanted: bool, invert: bool, missing_is_empty: bool) -> Matched {
+fn presence(variable: &Cow<'static, str>, wanted: bool, invert: bool, missing_is_empty: bool) -> Matched {
     match (wanted != invert, missing_is_empty) {
         (true, true) => Matched::Always,
         (false, true) => Matched::Never,
-        (true, false) => Matched::If(Expr::present(variable)),
-        (false, false) => Matched::If(Expr::absent(variable)),
+        (true, false) => Matched::If(Expr::present(variable.clone())),
+        (false, false) => Matched::If(Expr::absent(variable.clone())),
     }
 }
 
@@ -176,26 +178,26 @@ pub(crate) fn header(matcher: &HeaderMatcher, at: Path<'_>, findings: &Findings)
 }
 
 /// A test with Envoy's idea of a header that is missing: it fails, inverted or not, unless it is taken as empty.
-fn whether(test: Test, variable: &str, invert: bool, missing_is_empty: bool) -> Expr {
+fn whether(test: Test, variable: &Cow<'static, str>, invert: bool, missing_is_empty: bool) -> Expr {
     let Test { expr, empty } = test;
     match (invert, missing_is_empty) {
         // APISIX: a missing variable makes the comparison false, and its negation true.
-        (false, true) if empty => Expr::any(vec![Expr::absent(variable), expr]),
+        (false, true) if empty => Expr::any(vec![Expr::absent(variable.clone()), expr]),
         (false, _) => expr,
         (true, true) if !empty => expr.negate(),
-        (true, _) => Expr::All(vec![Expr::present(variable), expr.negate()]),
+        (true, _) => Expr::All(vec![Expr::present(variable.clone()), expr.negate()]),
     }
 }
 
-fn in_range(variable: &str, range: &Int64Range, at: Path<'_>, findings: &Findings) -> Expr {
+fn in_range(variable: &Cow<'static, str>, range: &Int64Range, at: Path<'_>, findings: &Findings) -> Expr {
     let Int64Range { start, end } = range;
     if start.abs_diff(0) > EXACT_INTEGERS.unsigned_abs() || end.abs_diff(0) > EXACT_INTEGERS.unsigned_abs() {
         findings.add(&RANGE, at);
     }
     Expr::All(vec![
         // APISIX would read 1.5, 1e3 and 0x10 as numbers too.
-        Expr::matches(variable, "^[+-]?[0-9]+\\z"),
-        Expr::compare(variable, Operator::AtLeast, Value::Number(*start)),
-        Expr::compare(variable, Operator::Less, Value::Number(*end)),
+        Expr::matches(variable.clone(), "^[+-]?[0-9]+\\z"),
+        Expr::compare(variable.clone(), Operator::AtLeast, Value::Number(*start)),
+        Expr::compare(variable.clone(), Operator::Less, Value::Number(*end)),
     ])
 }

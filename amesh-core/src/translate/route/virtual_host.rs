@@ -84,7 +84,7 @@ pub(super) struct Host<'a> {
 
 pub(super) fn virtual_host<'a>(
     host: &'a VirtualHost,
-    domains: &Domains,
+    domains: &Domains<'_>,
     clusters: &Clusters<'_>,
     at: Path<'_>,
     findings: &Findings,
