@@ -285,7 +285,9 @@ impl<'o> Findings<'o> {
     }
 
     fn push(&self, rule: &'static Rule, at: Path<'_>, detail: Option<String>) {
-        self.add_at(rule, at.to_string(), detail);
+        let mut path = String::with_capacity(64);
+        at.render(&mut path);
+        self.add_at(rule, path, detail);
     }
 
     /// What was found, in the order of resource and path.

@@ -15,7 +15,6 @@ mod setting;
 mod unit;
 pub(crate) mod value;
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -148,6 +147,15 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
     }
     translation.run(snapshot, &rest, &mut None);
     translation
+}
+
+/// Adds sorted entries to a map: all at once where they are many, one by one where they are few.
+fn extend<K: Ord, V>(map: &mut BTreeMap<K, V>, entries: Vec<(K, V)>) {
+    if entries.len() > map.len() / 8 {
+        map.append(&mut entries.into_iter().collect());
+    } else {
+        map.extend(entries);
+    }
 }
 
 impl Translation {
@@ -289,38 +297,60 @@ impl Translation {
                 }
             }
         }
+        let mut outputs = Vec::with_capacity(units.len());
+        let mut stored: Vec<(Key, Arc<Object>)> = Vec::new();
         for unit in units {
             let ran = unit.run(snapshot, &self.setting, &self.options, &self.uses);
             if let Unit::Listener(listener) = unit {
                 moved.extend(self.place(listener, ran.named).into_iter().map(Unit::Routes));
             }
-            let mut output = Output {
-                keys: Vec::with_capacity(ran.objects.len()),
+            let output = Output {
+                keys: ran.objects.iter().map(Object::key).collect(),
                 findings: ran.findings,
             };
-            for object in ran.objects {
-                self.store(unit, object, &mut output, tally);
-            }
+            stored.extend(output.keys.iter().cloned().zip(ran.objects.into_iter().map(Arc::new)));
             if !output.keys.is_empty() || !output.findings.is_empty() {
-                self.outputs.insert(unit.clone(), output);
+                outputs.push((unit.clone(), output));
             }
         }
+        self.refuse_collisions(&mut stored, &mut outputs);
+        if let Some(tally) = tally {
+            tally.new.extend(stored.iter().cloned());
+        }
+        extend(&mut self.objects, stored);
+        extend(&mut self.outputs, outputs);
         moved
     }
 
-    fn store(&mut self, unit: &Unit, object: Object, output: &mut Output, tally: &mut Option<Tally>) {
-        let key: Key = object.key();
-        let Entry::Vacant(vacant) = self.objects.entry(key.clone()) else {
-            self.collisions
-                .push(resource::collision(unit.resource(), &key, &self.options));
-            return;
-        };
-        let object = Arc::new(object);
-        if let Some(tally) = tally {
-            tally.new.insert(key.clone(), Arc::clone(&object));
+    /// Takes out objects whose key another unit's object has, or an earlier one of these, and reports them.
+    fn refuse_collisions(&mut self, stored: &mut Vec<(Key, Arc<Object>)>, outputs: &mut [(Unit, Output)]) {
+        // Stable: of equal keys the earlier unit's comes first.
+        stored.sort_by(|(left, _), (right, _)| left.cmp(right));
+        let mut refused = Vec::new();
+        let mut last: Option<Key> = None;
+        stored.retain(|(key, _)| {
+            let taken = last.as_ref() == Some(key) || self.objects.contains_key(key);
+            if taken {
+                refused.push(key.clone());
+            } else {
+                last = Some(key.clone());
+            }
+            !taken
+        });
+        for key in refused {
+            let mut first = !self.objects.contains_key(&key);
+            for (unit, output) in outputs.iter_mut() {
+                output.keys.retain(|held| {
+                    // Of several holders among these the first keeps it, unless the key was taken before.
+                    let keep = *held != key || std::mem::take(&mut first);
+                    if !keep {
+                        self.collisions
+                            .push(resource::collision(unit.resource(), &key, &self.options));
+                    }
+                    keep
+                });
+            }
         }
-        vacant.insert(object);
-        output.keys.push(key);
     }
 
     /// Notes where a listener's route configurations apply, and returns those for which that is news.

@@ -14,7 +14,7 @@ pub(crate) mod query;
 pub(crate) mod virtual_host;
 pub(crate) mod weighted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 
@@ -266,7 +266,7 @@ fn assemble(applied: &Applied<'_>, hosts: &[Host<'_>]) -> Vec<Route> {
         bands.insert((*host_at, *group_at), next);
         next += hosts.get(*host_at).map_or(0, |host| priority(host.entries.len()));
     }
-    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut names: HashMap<&str, usize> = HashMap::with_capacity(hosts.len());
     let mut routes = Vec::new();
     for (host_at, host) in hosts.iter().enumerate() {
         // Envoy allows virtual hosts of the same name.
@@ -302,7 +302,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn push_all(&self, band: i64, routes: &mut Vec<Route>) {
         let count = self.host.entries.len();
-        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        let mut seen: HashMap<String, usize> = HashMap::new();
         for (index, entry) in self.host.entries.iter().enumerate() {
             let conditions: Vec<Expr> =
                 if self.in_tree && matches!(entry.path, PathMatch::Exact(_) | PathMatch::Prefix(_)) {

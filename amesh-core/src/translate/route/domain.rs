@@ -49,6 +49,8 @@ pub(crate) struct HostGroup {
 pub(crate) struct Domains<'a> {
     /// Every domain, in lower case.
     all: HashSet<Cow<'a, str>>,
+    /// Those that end in a dot, before the port if they have one, without it.
+    dotted: HashSet<String>,
     ignore_port: bool,
 }
 
@@ -63,12 +65,22 @@ fn lower(domain: &str) -> Cow<'_, str> {
 
 impl<'a> Domains<'a> {
     pub(crate) fn of(virtual_hosts: &'a [VirtualHost], ignore_port: bool) -> Self {
-        let all = virtual_hosts
+        let all: HashSet<Cow<'a, str>> = virtual_hosts
             .iter()
             .flat_map(|host| &host.domains)
             .map(|domain| lower(domain))
             .collect();
-        Self { all, ignore_port }
+        let without_dot = |domain: &Cow<'a, str>| {
+            let (host, port) = split_port(domain);
+            let host = host.strip_suffix('.')?;
+            Some(port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+        };
+        let dotted = all.iter().filter_map(without_dot).collect();
+        Self {
+            all,
+            dotted,
+            ignore_port,
+        }
     }
 
     /// The groups of one virtual host.
@@ -179,16 +191,16 @@ impl<'a> Domains<'a> {
         // nginx cuts one trailing dot off, Envoy does not: `foo.com.` and `foo.com` are two domains. Istio lists both
         // in one virtual host, where they come to the same.
         let dotted = host.ends_with('.');
-        let twin = if dotted {
-            host.trim_end_matches('.').to_owned()
-        } else {
-            format!("{host}.")
-        };
-        let twin = port.map_or_else(|| twin.clone(), |port| format!("{twin}:{port}"));
-        let beside = siblings.iter().any(|sibling| *sibling == twin);
-        if !beside && (dotted || self.all.contains(twin.as_str())) {
-            let expr = Expr::matches("http_host", "\\.(?::[0-9]*)?\\z");
-            conditions.push(if dotted { expr } else { expr.negate() });
+        if dotted || self.dotted.contains(domain) {
+            let twin = |sibling: &str| {
+                let (other, other_port) = split_port(sibling);
+                let (longer, shorter) = if dotted { (host, other) } else { (other, host) };
+                port == other_port && longer.strip_suffix('.') == Some(shorter)
+            };
+            if !siblings.iter().any(|sibling| twin(sibling)) {
+                let expr = Expr::matches("http_host", "\\.(?::[0-9]*)?\\z");
+                conditions.push(if dotted { expr } else { expr.negate() });
+            }
         }
         host = host.strip_suffix('.').unwrap_or(host);
         let name = host.strip_prefix('*').unwrap_or(host);
