@@ -45,6 +45,14 @@ deny:
 translate *args:
     cargo run --release --locked -p amesh-cli -- translate {{ args }}
 
+# Records a scenario: `just record NAME --name POD`, or `just record --check` (needs Go; fixtures/istiod/README.md).
+record *args:
+    fixtures/istiod/record.sh {{ args }}
+
+# Serves a scenario from a real istiod until interrupted, as `just istiod 01-bookinfo-default` (needs Go).
+istiod *args:
+    fixtures/istiod/live.sh {{ args }}
+
 # What the continuous integration runs.
 ci:
     bash .ci/run

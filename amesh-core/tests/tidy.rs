@@ -72,7 +72,8 @@ fn no_source_file_is_too_long() {
         let lines = fs::read_to_string(&path).ok()?.lines().count();
         (lines > LONGEST).then(|| format!("{}: {lines} lines", short(&path)))
     };
-    let offenders: Vec<String> = with_ending(".rs").into_iter().filter_map(too_long).collect();
+    let sources = [".rs", ".go", ".sh"].into_iter().flat_map(with_ending);
+    let offenders: Vec<String> = sources.filter_map(too_long).collect();
     none(&format!("more than {LONGEST} lines"), &offenders);
 }
 
@@ -82,6 +83,14 @@ fn every_source_file_says_what_it_is() {
     let rust = with_ending(".rs").into_iter().filter(silent);
     let offenders: Vec<String> = rust.map(|path| short(&path)).collect();
     none("a file begins with `//!` and a sentence", &offenders);
+    let silent = |path: &PathBuf| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let mut lines = text.lines();
+        lines.next() != Some("#!/usr/bin/env bash") || !lines.next().is_some_and(|line| line.starts_with("# "))
+    };
+    let scripts = with_ending(".sh").into_iter().filter(silent);
+    let offenders: Vec<String> = scripts.map(|path| short(&path)).collect();
+    none("a script begins with `#!/usr/bin/env bash` and a comment", &offenders);
 }
 
 #[test]
@@ -122,7 +131,8 @@ fn the_project_speaks_of_itself_alone() {
     for path in files(root()) {
         let name = short(&path);
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-        let ours = ["rs", "md", "toml", "yaml", "proto", "lua"].contains(&ending) || name == "justfile";
+        let ours =
+            ["rs", "md", "toml", "yaml", "proto", "lua", "go", "mod", "sh"].contains(&ending) || name == "justfile";
         // Recordings are what others sent, word for word.
         if !ours || name.starts_with("fixtures/scenario/") {
             continue;
