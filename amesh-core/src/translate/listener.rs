@@ -18,12 +18,12 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use self::address::{Binding, Neighbours, binding, conditions, host_names};
 use self::filter_chain::{HttpChain, Siblings, filter_chain, is_plaintext, permits_ambiguity};
 use self::http_connection_manager::{Managed, Routes, http_connection_manager};
-use super::Arrival;
 use super::route::refuse_all;
 use super::scope::Scope;
 use crate::apisix::{Expr, Operator, Route, Value};
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::options::Arrival;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "listener",

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::Arrival;
 use super::listener::address::{Binding, conditions};
 use crate::apisix::{Expr, Key};
-use crate::coverage::Feature;
 use crate::decode::ResourceType;
+use crate::feature::Feature;
 use crate::finding::{Finding, Findings, Outcome, Path, ResourceName, Rule};
-use crate::translate::Options;
+use crate::options::Arrival;
+use crate::options::Options;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "resource",

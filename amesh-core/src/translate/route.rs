@@ -28,7 +28,7 @@ use super::http_filter;
 use super::scope::Scope;
 use crate::apisix::plugin::{Abort, FaultInjection, Plugins};
 use crate::apisix::{Expr, Id, Route};
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
 pub(crate) static FEATURE: Feature = Feature {

@@ -6,10 +6,11 @@ use super::listener::{Inline, Listened, Surroundings, Use, listener};
 use super::route::{Applied, Clusters, route_configuration};
 use super::scope::Scope;
 use super::setting::Setting;
-use super::{Options, cluster, resource};
+use super::{cluster, resource};
 use crate::apisix::{Key, Object, Route};
 use crate::decode::{ResourceType, Unknown};
 use crate::finding::{Finding, Findings, Path, ResourceName};
+use crate::options::Options;
 use crate::snapshot::{Snapshot, assignment_of};
 
 /// What is translated as one.

@@ -10,11 +10,11 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 
 use super::address::Neighbours;
 use crate::apisix::{Expr, Operator, Value};
-use crate::coverage::{Extension, Fate, Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::decode::extension::{self, TransportSocketConfig, message_name};
+use crate::feature::{Extension, Fate, Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::options::Arrival;
 use crate::regex::escape;
-use crate::translate::Arrival;
 use crate::translate::http_filter::table::inner_type;
 
 pub(crate) static FEATURE: Feature = Feature {

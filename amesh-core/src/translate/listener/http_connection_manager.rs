@@ -9,7 +9,7 @@ use envoy_types::pb::google::protobuf::Duration;
 
 use super::nginx::{self, PATH};
 use super::upgrade;
-use crate::coverage::{Feature, Message, approximate, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter::http_filters;
 

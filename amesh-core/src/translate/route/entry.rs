@@ -11,7 +11,7 @@ use super::matching::{Matching, matching};
 use super::path::PathMatch;
 use crate::apisix::plugin::TrafficSplit;
 use crate::apisix::{Expr, Id};
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter;
 

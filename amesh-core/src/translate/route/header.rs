@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecif
 use envoy_types::pb::envoy::r#type::v3::Int64Range;
 
 use crate::apisix::{Expr, Operator, Value};
-use crate::coverage::{Feature, Message, exact};
+use crate::feature::{Feature, Message, exact};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::value::string_match::{self, Pattern, Refused, Test};
 

@@ -1,6 +1,6 @@
 //! Headers that Envoy adds and removes on the way.
 
-use crate::coverage::Feature;
+use crate::feature::Feature;
 use crate::finding::{Outcome, Rule};
 
 pub(crate) static FEATURE: Feature = Feature {

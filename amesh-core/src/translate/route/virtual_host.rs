@@ -8,7 +8,7 @@ use super::domain::{Domains, HOST, HostGroup, NEVER};
 use super::entry::{Answer, Entry, entry};
 use super::path::PathMatch;
 use crate::apisix::Expr;
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter;
 use crate::translate::route::header_mutation::HEADERS;

@@ -14,7 +14,7 @@ use super::entry::Answer;
 use super::header_mutation::HEADERS;
 use crate::apisix::Id;
 use crate::apisix::plugin::{SplitMatch, SplitRule, TrafficSplit, WeightedUpstream};
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter;
 use crate::translate::value::fraction::{Digits, WHOLE, below};

@@ -4,7 +4,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
 
 use crate::apisix::{Expr, Operator, Value};
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::regex::{Regex, RegexError, escape};
 
