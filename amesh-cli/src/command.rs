@@ -7,7 +7,6 @@ mod explain;
 mod man;
 mod translate;
 
-
 use std::process::ExitCode;
 
 use amesh_core::{Arrival, Options, Outcome, Rule, Target};

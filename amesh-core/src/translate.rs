@@ -51,6 +51,7 @@ pub(crate) static FEATURES: &[&Feature] = &[
     &http_filter::rbac::FEATURE,
     &http_filter::table::FEATURE,
     &listener::FEATURE,
+    &listener::client_certificate::FEATURE,
     &listener::filter_chain::FEATURE,
     &listener::http_connection_manager::FEATURE,
     &listener::listener_filter::FEATURE,

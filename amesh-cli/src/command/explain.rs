@@ -29,7 +29,6 @@ enum Format {
     Markdown,
 }
 
-
 impl Explain {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         match self.name {

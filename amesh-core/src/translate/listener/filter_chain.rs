@@ -174,6 +174,8 @@ pub(super) struct HttpChain {
     pub(super) refused: Option<u32>,
     /// Where the connection manager stands: the index of its filter.
     pub(super) filter: usize,
+    /// Whether the chain terminates TLS.
+    pub(super) tls: bool,
 }
 
 /// What the other chains of the listener mean for this one.
@@ -234,6 +236,7 @@ pub(super) fn filter_chain(
         conditions,
         refused,
         filter: index,
+        tls: transport_socket.as_ref().is_some_and(|socket| !is_plaintext(socket)),
     })
 }
 
