@@ -20,7 +20,7 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 
 use self::domain::{Domains, HostGroup};
 use self::entry::{Answer, Entry};
-use self::header_mutation::HEADERS;
+use self::header_mutation::{Changes, HEADERS};
 use self::path::PathMatch;
 use self::policy::MIRROR;
 use self::virtual_host::{Host, virtual_host};
@@ -171,20 +171,15 @@ pub(crate) fn route_configuration(
         metadata: _,
         route_specifiers,
     } = applied.config;
+    let headers = Changes {
+        request_headers_to_add,
+        request_headers_to_remove,
+        response_headers_to_add,
+        response_headers_to_remove,
+    };
+    header_mutation::report(&headers, at, findings);
     for (set, rule, field) in [
         (vhds.is_some(), &ON_DEMAND, "vhds"),
-        (!response_headers_to_add.is_empty(), &HEADERS, "response_headers_to_add"),
-        (
-            !response_headers_to_remove.is_empty(),
-            &HEADERS,
-            "response_headers_to_remove",
-        ),
-        (!request_headers_to_add.is_empty(), &HEADERS, "request_headers_to_add"),
-        (
-            !request_headers_to_remove.is_empty(),
-            &HEADERS,
-            "request_headers_to_remove",
-        ),
         (!request_mirror_policies.is_empty(), &MIRROR, "request_mirror_policies"),
     ] {
         if set {
