@@ -7,8 +7,6 @@ mod explain;
 mod man;
 mod translate;
 
-pub(crate) use explain::Row;
-
 use std::process::ExitCode;
 
 use amesh_core::{Arrival, Options, Outcome, Rule, Target};

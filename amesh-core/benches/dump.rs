@@ -17,7 +17,6 @@ use amesh_core::decode::{Body, ResourceType};
 use amesh_core::{decode, dump};
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
-use prost::Message as _;
 
 static TEXT: LazyLock<String> = LazyLock::new(|| big_dump::big_dump(20_000_000));
 
@@ -25,14 +24,7 @@ static TEXT: LazyLock<String> = LazyLock::new(|| big_dump::big_dump(20_000_000))
 static WIRE: LazyLock<Vec<(ResourceType, Vec<u8>)>> = LazyLock::new(|| {
     let dump = dump::read(TEXT.as_bytes()).unwrap();
     let resources = dump.resources.iter().map(|resource| {
-        let bytes = match &resource.body {
-            Body::Listener(message) => message.encode_to_vec(),
-            Body::RouteConfiguration(message) => message.encode_to_vec(),
-            Body::Cluster(message) => message.encode_to_vec(),
-            Body::ClusterLoadAssignment(message) => message.encode_to_vec(),
-            Body::Secret(message) => message.encode_to_vec(),
-            Body::TypedExtensionConfig(message) => message.encode_to_vec(),
-        };
+        let bytes = resource.body.encode();
         (resource.body.kind(), bytes)
     });
     resources.collect()

@@ -124,6 +124,21 @@ impl Body {
     }
 }
 
+impl Body {
+    /// The message as it would come over the wire.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Listener(message) => message.encode_to_vec(),
+            Self::RouteConfiguration(message) => message.encode_to_vec(),
+            Self::Cluster(message) => message.encode_to_vec(),
+            Self::ClusterLoadAssignment(message) => message.encode_to_vec(),
+            Self::Secret(message) => message.encode_to_vec(),
+            Self::TypedExtensionConfig(message) => message.encode_to_vec(),
+        }
+    }
+}
+
 /// Something on the wire that Amesh's types do not have.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Unknown {

@@ -21,8 +21,8 @@ mod text;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
 
-use crate::coverage::Feature;
 use crate::decode::{Rejected, Resource};
+use crate::feature::Feature;
 use crate::finding::{Finding, Outcome, Rule};
 
 pub(crate) static FEATURE: Feature = Feature {

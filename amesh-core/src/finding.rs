@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 use crate::decode::{ResourceType, Unknown};
-use crate::translate::Options;
+use crate::options::Options;
 
 /// What happens to traffic because of a finding, from harmless to refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

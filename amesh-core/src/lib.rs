@@ -11,7 +11,9 @@ pub mod coverage;
 pub mod decode;
 mod descriptor;
 pub mod dump;
+mod feature;
 pub mod finding;
+mod options;
 pub mod plan;
 mod regex;
 mod snapshot;
@@ -22,9 +24,10 @@ pub use envoy_types;
 
 pub use decode::{Rejected, Resource, ResourceType, decode};
 pub use finding::{Finding, Outcome, Rule};
+pub use options::{Arrival, Options, Target};
 pub use plan::{Change, ChangeSet, plan};
 pub use snapshot::{Dirty, Snapshot, Update};
-pub use translate::{Arrival, Options, Target, Translation, translate};
+pub use translate::{Translation, translate};
 
 /// The README's example is compiled and run.
 #[cfg(doctest)]

@@ -7,7 +7,6 @@ pub(crate) mod cluster;
 pub(crate) mod endpoint;
 pub(crate) mod http_filter;
 pub(crate) mod listener;
-mod options;
 pub(crate) mod resource;
 pub(crate) mod route;
 mod scope;
@@ -18,14 +17,14 @@ pub(crate) mod value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use options::{Arrival, Options, Target};
+use crate::options::{Arrival, Options};
 
 use self::listener::Use;
 use self::setting::Setting;
 use self::unit::{Output, Unit};
 use crate::apisix::{Key, Object, Objects};
-use crate::coverage::Feature;
 use crate::decode::ResourceType;
+use crate::feature::Feature;
 use crate::finding::{Finding, ResourceName};
 use crate::plan::{ChangeSet, plan};
 use crate::snapshot::{Dirty, Snapshot};
@@ -52,6 +51,7 @@ pub(crate) static FEATURES: &[&Feature] = &[
     &http_filter::rbac::FEATURE,
     &http_filter::table::FEATURE,
     &listener::FEATURE,
+    &listener::client_certificate::FEATURE,
     &listener::filter_chain::FEATURE,
     &listener::http_connection_manager::FEATURE,
     &listener::listener_filter::FEATURE,

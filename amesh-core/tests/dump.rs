@@ -10,7 +10,6 @@ use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 
-use amesh_core::decode::Body;
 use amesh_core::dump::{self, Dump, Shape};
 use amesh_core::envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryResponse, DiscoveryResponse};
 use amesh_core::envoy_types::pb::google::protobuf::Any;
@@ -107,14 +106,7 @@ fn every_recording_reads_whole() {
 }
 
 fn json(pool: &DescriptorPool, resource: &Resource) -> serde_json::Value {
-    let bytes = match &resource.body {
-        Body::Listener(message) => message.encode_to_vec(),
-        Body::RouteConfiguration(message) => message.encode_to_vec(),
-        Body::Cluster(message) => message.encode_to_vec(),
-        Body::ClusterLoadAssignment(message) => message.encode_to_vec(),
-        Body::Secret(message) => message.encode_to_vec(),
-        Body::TypedExtensionConfig(message) => message.encode_to_vec(),
-    };
+    let bytes = resource.body.encode();
     let message = pool.get_message_by_name(resource.body.kind().message()).unwrap();
     serde_json::to_value(DynamicMessage::decode(message, bytes.as_slice()).unwrap()).unwrap()
 }

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use amesh_core::coverage::{self, Fate, Feature};
+use amesh_core::coverage;
 use clap::{Args, ValueEnum};
 
 use crate::failure::Failure;
-use crate::render::explain;
+use crate::render::explain::{self, Row};
 use crate::{output, suggest};
 
 /// Explain a rule or a field of Envoy's API
@@ -28,9 +28,6 @@ enum Format {
     /// A page that explains every rule
     Markdown,
 }
-
-/// A row of the registry: the feature, the full name of the field or of the extension, and its fate.
-pub(crate) type Row = (&'static Feature, String, Fate);
 
 impl Explain {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {

@@ -2,11 +2,13 @@
 
 use std::io::{self, Write};
 
-use amesh_core::coverage::{self, Fate};
+use amesh_core::coverage::{self, Fate, Feature};
 use amesh_core::{Outcome, Rule};
 
 use super::style::{self, HELP, PLACE, STRONG};
-use crate::command::Row;
+
+/// A row of the registry: the feature, the full name of the field or of the extension, and its fate.
+pub(crate) type Row = (&'static Feature, String, Fate);
 
 /// The width of prose.
 const WIDTH: usize = 100;

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use envoy_types::pb::google::protobuf::Any;
-use prost::Message as _;
 use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 
 use super::{extension, field};
-use crate::decode::{Body, Resource, extension::message_name};
+use crate::decode::{Resource, extension::message_name};
 use crate::descriptor;
 
 /// Messages in messages are followed this far. Envoy's own configuration is some 20 deep.
@@ -57,14 +56,7 @@ impl Used {
 pub fn used_fields(resources: &[Resource]) -> Used {
     let mut used = Used::default();
     for resource in resources {
-        let bytes = match &resource.body {
-            Body::Listener(message) => message.encode_to_vec(),
-            Body::RouteConfiguration(message) => message.encode_to_vec(),
-            Body::Cluster(message) => message.encode_to_vec(),
-            Body::ClusterLoadAssignment(message) => message.encode_to_vec(),
-            Body::Secret(message) => message.encode_to_vec(),
-            Body::TypedExtensionConfig(message) => message.encode_to_vec(),
-        };
+        let bytes = resource.body.encode();
         used.bytes(resource.body.kind().message(), &bytes, 0);
     }
     used
@@ -132,7 +124,10 @@ mod tests {
     use envoy_types::pb::google::protobuf::Duration;
     use prost::Name as _;
 
+    use prost::Message as _;
+
     use super::*;
+    use crate::decode::Body;
 
     fn cluster(socket: Any) -> Resource {
         let message = Cluster {

@@ -26,7 +26,7 @@ use self::discovery::Endpoints;
 use self::protocol::Speaks;
 use super::endpoint::{self, Chosen};
 use crate::apisix::{Balancer, Id, Node, PassHost, Scheme, Upstream};
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
 pub(crate) const FEATURE: Feature = Feature {

@@ -20,7 +20,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, Endpoi
 use self::health::Health;
 use super::cluster::health_check::HEALTH_CHECK;
 use super::value::address;
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
 pub(crate) const FEATURE: Feature = Feature {

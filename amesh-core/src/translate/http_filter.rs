@@ -16,8 +16,8 @@ use envoy_types::pb::google::protobuf::Any;
 use prost::{Message as _, Name as _};
 
 use self::table::{Filter, filter};
-use crate::coverage::{Feature, Message, exact, unsupported};
 use crate::decode::extension::message_name;
+use crate::feature::{Feature, Message, exact, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
 pub(crate) static FEATURE: Feature = Feature {

@@ -1,6 +1,7 @@
 //! `Listener`: where requests arrive, and which routes they meet there.
 
 pub(crate) mod address;
+pub(crate) mod client_certificate;
 pub(crate) mod filter_chain;
 pub(crate) mod http_connection_manager;
 pub(crate) mod listener_filter;
@@ -18,12 +19,12 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use self::address::{Binding, Neighbours, binding, conditions, host_names};
 use self::filter_chain::{HttpChain, Siblings, filter_chain, is_plaintext, permits_ambiguity};
 use self::http_connection_manager::{Managed, Routes, http_connection_manager};
-use super::Arrival;
 use super::route::refuse_all;
 use super::scope::Scope;
 use crate::apisix::{Expr, Operator, Route, Value};
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::options::Arrival;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "listener",
@@ -208,6 +209,8 @@ pub(crate) struct Listened {
 pub(crate) struct Use {
     pub(crate) scope: Scope,
     pub(crate) websocket: bool,
+    /// Whether the header that tells of a client's certificate is removed from requests.
+    pub(crate) removes_client_cert: bool,
 }
 
 /// A route configuration that stands in the listener itself.
@@ -354,7 +357,11 @@ pub(crate) fn listener(listener: &Listener, around: &Surroundings<'_>, findings:
         let at_filters = at_chain.field("filters");
         let at_filter = at_filters.index(chain.filter);
         let at_manager = at_filter.field("typed_config");
-        let Managed { routes, websocket } = http_connection_manager(chain.manager, at_manager, findings);
+        let Managed {
+            routes,
+            websocket,
+            removes_client_cert,
+        } = http_connection_manager(chain.manager, chain.tls, at_manager, findings);
         let twins = shapes
             .iter()
             .enumerate()
@@ -370,6 +377,7 @@ pub(crate) fn listener(listener: &Listener, around: &Surroundings<'_>, findings:
         let used = Use {
             scope: Scope(scope),
             websocket,
+            removes_client_cert,
         };
         match (refused, routes) {
             (Some(status), _) | (None, Routes::Refused(status)) => {

@@ -2,26 +2,28 @@
 
 use std::sync::Arc;
 
-use super::Arrival;
 use super::listener::address::{Binding, conditions};
 use crate::apisix::{Expr, Key};
-use crate::coverage::Feature;
 use crate::decode::ResourceType;
+use crate::feature::{Extension, Fate, Feature};
 use crate::finding::{Finding, Findings, Outcome, Path, ResourceName, Rule};
-use crate::translate::Options;
+use crate::options::Arrival;
+use crate::options::Options;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "resource",
     summary: "Resources that are missing, unused, newer than Amesh or of a type that is not carried over are reported.",
     messages: &[],
-    extensions: &[],
+    extensions: &[Extension {
+        message: "envoy.extensions.transport_sockets.tls.v3.Secret",
+        fate: Fate::Unsupported { rule: &SECRET },
+    }],
     rules: &[
         &CLUSTER_MISSING,
         &COLLISION,
         &EXTENSION_CONFIG,
         &NO_LISTENER,
         &ROUTES_MISSING,
-        &SECRET,
         &UNKNOWN,
         &UNKNOWN_MATCH,
         &UNUSED,

@@ -20,15 +20,15 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 
 use self::domain::{Domains, HostGroup};
 use self::entry::{Answer, Entry};
-use self::header_mutation::HEADERS;
+use self::header_mutation::{Changes, HEADERS};
 use self::path::PathMatch;
 use self::policy::MIRROR;
 use self::virtual_host::{Host, virtual_host};
 use super::http_filter;
 use super::scope::Scope;
-use crate::apisix::plugin::{Abort, FaultInjection, Plugins};
+use crate::apisix::plugin::{Abort, FaultInjection, HeaderChanges, Plugins, ProxyRewrite};
 use crate::apisix::{Expr, Id, Route};
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
 pub(crate) static FEATURE: Feature = Feature {
@@ -116,6 +116,9 @@ static SPECIFIERS: Rule = Rule::new(
     "permit the rule to serve the routes without them",
 );
 
+/// The header in which Envoy tells of a client's certificate.
+const CLIENT_CERTIFICATE: &str = "x-forwarded-client-cert";
+
 /// Which clusters exist, for the answers that depend on it.
 pub(crate) struct Clusters<'a>(pub(crate) &'a dyn Fn(&str) -> bool);
 
@@ -136,6 +139,8 @@ pub(crate) struct Applied<'a> {
     pub(crate) scopes: &'a [Scope],
     /// Whether the connection managers that use it pass on WebSocket upgrades.
     pub(crate) websocket: bool,
+    /// Whether the header that tells of a client's certificate is removed from requests.
+    pub(crate) removes_client_cert: bool,
 }
 
 /// Translates a route configuration.
@@ -166,20 +171,15 @@ pub(crate) fn route_configuration(
         metadata: _,
         route_specifiers,
     } = applied.config;
+    let headers = Changes {
+        request_headers_to_add,
+        request_headers_to_remove,
+        response_headers_to_add,
+        response_headers_to_remove,
+    };
+    header_mutation::report(&headers, at, findings);
     for (set, rule, field) in [
         (vhds.is_some(), &ON_DEMAND, "vhds"),
-        (!response_headers_to_add.is_empty(), &HEADERS, "response_headers_to_add"),
-        (
-            !response_headers_to_remove.is_empty(),
-            &HEADERS,
-            "response_headers_to_remove",
-        ),
-        (!request_headers_to_add.is_empty(), &HEADERS, "request_headers_to_add"),
-        (
-            !request_headers_to_remove.is_empty(),
-            &HEADERS,
-            "request_headers_to_remove",
-        ),
         (!request_mirror_policies.is_empty(), &MIRROR, "request_mirror_policies"),
     ] {
         if set {
@@ -342,7 +342,7 @@ impl Builder<'_> {
             PathMatch::Prefix(prefix) if self.in_tree => format!("{prefix}*").into(),
             _ => "/*".into(),
         };
-        let (upstream_id, plugins) = match &entry.answer {
+        let (upstream_id, mut plugins) = match &entry.answer {
             Answer::Upstream(id) => (Some(id.clone()), Plugins::default()),
             Answer::Split(split) => (
                 None,
@@ -354,6 +354,13 @@ impl Builder<'_> {
             Answer::Status { status, body } => (None, answer(*status, body.clone())),
         };
         let forwards = !matches!(entry.answer, Answer::Status { .. });
+        if forwards && self.applied.removes_client_cert {
+            plugins.proxy_rewrite = Some(ProxyRewrite {
+                headers: HeaderChanges {
+                    remove: &[CLIENT_CERTIFICATE],
+                },
+            });
+        }
         Route {
             id: Id::of_parts(&parts, key),
             name: Some(limited(&[self.host.name, &entry.name])),

@@ -7,8 +7,8 @@ use envoy_types::pb::envoy::config::listener::v3::Listener;
 
 use super::listener::address::{Binding, Neighbours};
 use super::listener::{bindings, route_names};
-use super::{Arrival, Options};
 use crate::decode::ResourceType;
+use crate::options::{Arrival, Options};
 use crate::snapshot::{Dirty, Snapshot};
 
 /// What is true of a snapshot as a whole.

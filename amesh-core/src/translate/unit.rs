@@ -6,10 +6,11 @@ use super::listener::{Inline, Listened, Surroundings, Use, listener};
 use super::route::{Applied, Clusters, route_configuration};
 use super::scope::Scope;
 use super::setting::Setting;
-use super::{Options, cluster, resource};
+use super::{cluster, resource};
 use crate::apisix::{Key, Object, Route};
 use crate::decode::{ResourceType, Unknown};
 use crate::finding::{Finding, Findings, Path, ResourceName};
+use crate::options::Options;
 use crate::snapshot::{Snapshot, assignment_of};
 
 /// What is translated as one.
@@ -131,6 +132,7 @@ fn run_listener(
             further: &key,
             scopes: &[used.scope],
             websocket: used.websocket,
+            removes_client_cert: used.removes_client_cert,
         };
         objects.extend(routes(route_configuration(
             &applied,
@@ -172,15 +174,16 @@ fn run_routes(
         .flat_map(BTreeMap::values)
         .flatten()
         .collect();
-    let (scopes, websocket) = if !used.is_empty() {
+    let (scopes, websocket, removes_client_cert) = if !used.is_empty() {
         let mut scopes: Vec<Scope> = used.iter().map(|used| used.scope.clone()).collect();
         scopes.sort();
         scopes.dedup();
-        (scopes, used.iter().all(|used| used.websocket))
+        let websocket = used.iter().all(|used| used.websocket);
+        (scopes, websocket, used.iter().any(|used| used.removes_client_cert))
     } else if setting.no_listeners {
         findings.add(&resource::NO_LISTENER, Path::root());
         // Istio passes upgrades on at every listener.
-        (vec![Scope(resource::scope_by_name(name, setting.arrival))], true)
+        (vec![Scope(resource::scope_by_name(name, setting.arrival))], true, true)
     } else {
         findings.add(&resource::UNUSED, Path::root());
         return Vec::new();
@@ -191,6 +194,7 @@ fn run_routes(
         further: "",
         scopes: &scopes,
         websocket,
+        removes_client_cert,
     };
     routes(route_configuration(&applied, clusters, Path::root(), findings)).collect()
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use amesh_core::decode::Body;
 use amesh_core::{Rejected, Resource, decode};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage as _, Value};
@@ -17,14 +16,7 @@ pub(crate) fn pool() -> &'static DescriptorPool {
 
 /// A resource as a message with a descriptor.
 pub(crate) fn message(resource: &Resource) -> DynamicMessage {
-    let bytes = match &resource.body {
-        Body::Listener(message) => message.encode_to_vec(),
-        Body::RouteConfiguration(message) => message.encode_to_vec(),
-        Body::Cluster(message) => message.encode_to_vec(),
-        Body::ClusterLoadAssignment(message) => message.encode_to_vec(),
-        Body::Secret(message) => message.encode_to_vec(),
-        Body::TypedExtensionConfig(message) => message.encode_to_vec(),
-    };
+    let bytes = resource.body.encode();
     let descriptor = POOL.get_message_by_name(resource.body.kind().message()).unwrap();
     DynamicMessage::decode(descriptor, bytes.as_slice()).unwrap()
 }

@@ -5,7 +5,7 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::common_lb_config::Loca
 
 use super::health_check::HEALTH_CHECK;
 use super::load_balancing::TUNING;
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
 pub(crate) const FEATURE: Feature = Feature {

@@ -4,7 +4,7 @@ use envoy_types::pb::envoy::config::cluster::v3::UpstreamConnectionOptions;
 use envoy_types::pb::google::protobuf::Duration;
 
 use crate::apisix::Timeout;
-use crate::coverage::{Feature, Message, exact, unsupported};
+use crate::feature::{Feature, Message, exact, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::value::duration;
 

@@ -8,7 +8,7 @@
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, CustomClusterType, DiscoveryType};
 
-use crate::coverage::{Feature, Message, approximate, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::snapshot::assignment_of;
 use crate::translate::endpoint::Chosen;

@@ -3,7 +3,7 @@
 use envoy_types::pb::envoy::config::cluster::v3::Filter;
 use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
 
-use crate::coverage::{Feature, Message, unsupported};
+use crate::feature::{Feature, Message, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
 pub(crate) const FEATURE: Feature = Feature {

@@ -2,7 +2,7 @@
 
 use envoy_types::pb::envoy::config::core::v3::HealthCheck;
 
-use crate::coverage::{Feature, Message, irrelevant, unsupported};
+use crate::feature::{Feature, Message, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
 pub(crate) const FEATURE: Feature = Feature {

@@ -2,7 +2,7 @@
 
 use envoy_types::pb::envoy::config::core::v3::Http2ProtocolOptions;
 
-use crate::coverage::{Feature, Message, unsupported};
+use crate::feature::{Feature, Message, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
 pub(crate) const FEATURE: Feature = Feature {

@@ -9,7 +9,7 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
 };
 
 use crate::apisix::Balancer;
-use crate::coverage::{Feature, Message, approximate, unsupported};
+use crate::feature::{Feature, Message, approximate, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
 use super::discovery::ORIGINAL_DST;

@@ -11,7 +11,7 @@ use super::health_check::HEALTH_CHECK;
 use crate::apisix::{
     ActiveCheck, ActiveHealthy, ActiveUnhealthy, Checks, PassiveCheck, PassiveHealthy, PassiveUnhealthy,
 };
-use crate::coverage::{Feature, Message, approximate, unsupported};
+use crate::feature::{Feature, Message, approximate, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::value::duration;
 

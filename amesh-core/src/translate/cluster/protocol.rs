@@ -20,8 +20,8 @@ use envoy_types::pb::google::protobuf::{Any, UInt32Value};
 use super::connection::LIFETIME;
 use super::http2;
 use crate::apisix::KeepalivePool;
-use crate::coverage::{Feature, Message, approximate, exact, unsupported};
 use crate::decode::extension;
+use crate::feature::{Feature, Message, approximate, exact, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::value::duration;
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::decode::ResourceType;
 use crate::finding::ResourceName;
-use crate::translate::Options;
+use crate::options::Options;
 
 fn translate(cluster: &Cluster) -> Upstream {
     let options = Options::default();

@@ -15,8 +15,8 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{SdsSecretCo
 use envoy_types::pb::google::protobuf::Struct;
 use envoy_types::pb::xds::r#type::matcher::v3::Matcher;
 
-use crate::coverage::{Extension, Fate, Feature, Message, exact, irrelevant, unsupported};
 use crate::decode::extension::{self, TransportSocketConfig};
+use crate::feature::{Extension, Fate, Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::endpoint::{self, Chosen};
 

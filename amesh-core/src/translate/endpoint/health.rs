@@ -15,7 +15,7 @@ use envoy_types::pb::envoy::config::core::v3::HealthStatus;
 
 use super::weight::Localities;
 use super::{Candidate, Chosen, Use};
-use crate::coverage::{Feature, Message, approximate, exact};
+use crate::feature::{Feature, Message, approximate, exact};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
 pub(crate) const FEATURE: Feature = Feature {

@@ -8,7 +8,7 @@ use envoy_types::pb::google::protobuf::UInt32Value;
 use super::*;
 use crate::decode::ResourceType;
 use crate::finding::ResourceName;
-use crate::translate::Options;
+use crate::options::Options;
 
 use HealthStatus::{Degraded, Draining, Healthy, Timeout, Unhealthy};
 

@@ -12,7 +12,7 @@ use envoy_types::pb::google::protobuf::UInt32Value;
 
 use super::Candidate;
 use super::health::{Health, Panic};
-use crate::coverage::{Feature, Message, exact};
+use crate::feature::{Feature, Message, exact};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
 pub(crate) const FEATURE: Feature = Feature {

@@ -5,8 +5,8 @@ use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::{Rbac, RbacPerR
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message as _;
 
-use crate::coverage::{Extension, Fate, Feature};
 use crate::decode::extension;
+use crate::feature::{Extension, Fate, Feature};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
 pub(crate) static FEATURE: Feature = Feature {

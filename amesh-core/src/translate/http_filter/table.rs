@@ -3,8 +3,8 @@
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message as _;
 
-use crate::coverage::{Extension, Fate, Feature};
 use crate::decode::extension::message_name;
+use crate::feature::{Extension, Fate, Feature};
 use crate::finding::{Outcome, Rule};
 
 pub(crate) static FEATURE: Feature = Feature {

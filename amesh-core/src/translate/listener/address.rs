@@ -7,8 +7,8 @@ use envoy_types::pb::envoy::config::core::v3::address;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 
 use crate::apisix::{Expr, Operator, Value};
+use crate::options::Arrival;
 use crate::regex::escape;
-use crate::translate::Arrival;
 
 /// An address and port that a listener names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

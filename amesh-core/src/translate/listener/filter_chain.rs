@@ -10,11 +10,11 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 
 use super::address::Neighbours;
 use crate::apisix::{Expr, Operator, Value};
-use crate::coverage::{Extension, Fate, Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::decode::extension::{self, TransportSocketConfig, message_name};
+use crate::feature::{Extension, Fate, Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::options::Arrival;
 use crate::regex::escape;
-use crate::translate::Arrival;
 use crate::translate::http_filter::table::inner_type;
 
 pub(crate) static FEATURE: Feature = Feature {
@@ -174,6 +174,8 @@ pub(super) struct HttpChain {
     pub(super) refused: Option<u32>,
     /// Where the connection manager stands: the index of its filter.
     pub(super) filter: usize,
+    /// Whether the chain terminates TLS.
+    pub(super) tls: bool,
 }
 
 /// What the other chains of the listener mean for this one.
@@ -234,6 +236,7 @@ pub(super) fn filter_chain(
         conditions,
         refused,
         filter: index,
+        tls: transport_socket.as_ref().is_some_and(|socket| !is_plaintext(socket)),
     })
 }
 

@@ -2,14 +2,15 @@
 
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
-    CodecType, ForwardClientCertDetails, RouteSpecifier, StripPortMode,
+    CodecType, RouteSpecifier, StripPortMode,
 };
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, Rds};
 use envoy_types::pb::google::protobuf::Duration;
 
+use super::client_certificate::{self, Forwarding};
 use super::nginx::{self, PATH};
 use super::upgrade;
-use crate::coverage::{Feature, Message, approximate, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter::http_filters;
 
@@ -85,9 +86,6 @@ pub(crate) static FEATURE: Feature = Feature {
                     "says which request ids Envoy replaces; APISIX replaces none",
                 ),
                 unsupported("always_set_request_id_in_response", &HEADERS),
-                unsupported("forward_client_cert_details", &CLIENT_CERTIFICATE),
-                unsupported("set_current_client_cert_details", &CLIENT_CERTIFICATE),
-                unsupported("forward_client_cert_matcher", &CLIENT_CERTIFICATE),
                 unsupported("proxy_100_continue", &EXPECT),
                 irrelevant(
                     "represent_ipv4_remote_address_as_ipv4_mapped_ipv6",
@@ -225,15 +223,6 @@ static REQUEST_ID: Rule = Rule::new(
     "use APISIX's request-id plugin",
 );
 
-static CLIENT_CERTIFICATE: Rule = Rule::new(
-    "client-certificate-header",
-    Outcome::LeftOut,
-    "x-forwarded-client-cert is passed on as the client sent it",
-    "Envoy removes the header from requests, or writes into it what the client's certificate says. APISIX does neither: \
-     an application that trusts the header can be deceived.",
-    "remove the header with APISIX's proxy-rewrite plugin if an application trusts it",
-);
-
 static EXPECT: Rule = Rule::new(
     "expect-continue",
     Outcome::Ignored,
@@ -278,9 +267,16 @@ pub(super) enum Routes {
 pub(super) struct Managed {
     pub(super) routes: Routes,
     pub(super) websocket: bool,
+    pub(super) removes_client_cert: bool,
 }
 
-pub(super) fn http_connection_manager(manager: HttpConnectionManager, at: Path<'_>, findings: &Findings) -> Managed {
+/// Reads a connection manager; `tls`: its filter chain terminates TLS.
+pub(super) fn http_connection_manager(
+    manager: HttpConnectionManager,
+    tls: bool,
+    at: Path<'_>,
+    findings: &Findings,
+) -> Managed {
     nginx::report(&manager, at, findings);
     #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
     let HttpConnectionManager {
@@ -420,16 +416,6 @@ pub(super) fn http_connection_manager(manager: HttpConnectionManager, at: Path<'
             &HEADERS,
             "always_set_request_id_in_response",
         ),
-        (
-            set_current_client_cert_details.is_some(),
-            &CLIENT_CERTIFICATE,
-            "set_current_client_cert_details",
-        ),
-        (
-            forward_client_cert_matcher.is_some(),
-            &CLIENT_CERTIFICATE,
-            "forward_client_cert_matcher",
-        ),
         (proxy_100_continue, &EXPECT, "proxy_100_continue"),
         (local_reply_config.is_some(), &LOCAL_REPLY, "local_reply_config"),
         (proxy_status_config.is_some(), &HEADERS, "proxy_status_config"),
@@ -440,10 +426,16 @@ pub(super) fn http_connection_manager(manager: HttpConnectionManager, at: Path<'
             findings.add(rule, at.field(field));
         }
     }
-    // Whatever it says, and also where it says nothing, Envoy does not pass the header on as it came.
-    let wanted =
-        ForwardClientCertDetails::try_from(forward_client_cert_details).map_or("", |wanted| wanted.as_str_name());
-    findings.add_with(&CLIENT_CERTIFICATE, at.field("forward_client_cert_details"), wanted);
+    let removes_client_cert = client_certificate::removes_header(
+        &Forwarding {
+            details: forward_client_cert_details,
+            set_current: set_current_client_cert_details.is_some(),
+            matcher: forward_client_cert_matcher.is_some(),
+        },
+        tls,
+        at,
+        findings,
+    );
     let mut refused = http_filters(&filters, at, findings);
     for (set, field) in [
         (strip_matching_host_port, "strip_matching_host_port"),
@@ -479,6 +471,7 @@ pub(super) fn http_connection_manager(manager: HttpConnectionManager, at: Path<'
     Managed {
         routes,
         websocket: upgrade::websocket(&upgrade_configs, at.field("upgrade_configs"), findings),
+        removes_client_cert,
     }
 }
 

@@ -5,7 +5,7 @@ use envoy_types::pb::envoy::config::listener::v3::listener_filter::ConfigType;
 
 use super::LISTENER_FILTER;
 use super::filter_chain::PROXY_PROTOCOL;
-use crate::coverage::{Extension, Fate, Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Extension, Fate, Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Path};
 use crate::translate::http_filter::table::inner_type;
 

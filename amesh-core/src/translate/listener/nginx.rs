@@ -3,7 +3,7 @@
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::PathWithEscapedSlashesAction;
 
-use crate::coverage::Feature;
+use crate::feature::Feature;
 use crate::finding::{Findings, Outcome, Path, Rule};
 
 pub(crate) static FEATURE: Feature = Feature {

@@ -2,7 +2,7 @@
 
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::UpgradeConfig;
 
-use crate::coverage::{Feature, Message, exact, unsupported};
+use crate::feature::{Feature, Message, exact, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
 pub(crate) static FEATURE: Feature = Feature {

@@ -10,7 +10,7 @@ use super::entry::Answer;
 use super::policy::{CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
 use super::weighted::weighted;
 use crate::apisix::Id;
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
 pub(crate) static FEATURE: Feature = Feature {

@@ -6,12 +6,12 @@ use envoy_types::pb::envoy::config::route::v3::route::Action;
 use super::Clusters;
 use super::action::route_action;
 use super::direct_response::direct_response;
-use super::header_mutation::HEADERS;
+use super::header_mutation::{self, Changes, HEADERS};
 use super::matching::{Matching, matching};
 use super::path::PathMatch;
 use crate::apisix::plugin::TrafficSplit;
 use crate::apisix::{Expr, Id};
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter;
 
@@ -154,18 +154,13 @@ pub(super) fn entry(route: &Route, clusters: &Clusters<'_>, at: Path<'_>, findin
             findings.add(rule, at.field(field));
         }
     };
-    report(!request_headers_to_add.is_empty(), &HEADERS, "request_headers_to_add");
-    report(
-        !request_headers_to_remove.is_empty(),
-        &HEADERS,
-        "request_headers_to_remove",
-    );
-    report(!response_headers_to_add.is_empty(), &HEADERS, "response_headers_to_add");
-    report(
-        !response_headers_to_remove.is_empty(),
-        &HEADERS,
-        "response_headers_to_remove",
-    );
+    let headers = Changes {
+        request_headers_to_add,
+        request_headers_to_remove,
+        response_headers_to_add,
+        response_headers_to_remove,
+    };
+    header_mutation::report(&headers, at, findings);
     report(tracing.is_some(), &TRACING, "tracing");
 
     let matched = matching(

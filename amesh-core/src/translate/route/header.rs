@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecif
 use envoy_types::pb::envoy::r#type::v3::Int64Range;
 
 use crate::apisix::{Expr, Operator, Value};
-use crate::coverage::{Feature, Message, exact};
+use crate::feature::{Feature, Message, exact};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::value::string_match::{self, Pattern, Refused, Test};
 
@@ -111,12 +111,12 @@ pub(crate) enum Matched {
 }
 
 /// Whether a header is there. One that is missing and taken as empty is there.
-fn presence(variable: &Cow<'static, str>, wanted: bool, invert: bool, missing_is_empty: bool) -> Matched {
+fn presence(variable: &str, wanted: bool, invert: bool, missing_is_empty: bool) -> Matched {
     match (wanted != invert, missing_is_empty) {
         (true, true) => Matched::Always,
         (false, true) => Matched::Never,
-        (true, false) => Matched::If(Expr::present(variable.clone())),
-        (false, false) => Matched::If(Expr::absent(variable.clone())),
+        (true, false) => Matched::If(Expr::present(variable.to_owned())),
+        (false, false) => Matched::If(Expr::absent(variable.to_owned())),
     }
 }
 
@@ -178,26 +178,26 @@ pub(crate) fn header(matcher: &HeaderMatcher, at: Path<'_>, findings: &Findings)
 }
 
 /// A test with Envoy's idea of a header that is missing: it fails, inverted or not, unless it is taken as empty.
-fn whether(test: Test, variable: &Cow<'static, str>, invert: bool, missing_is_empty: bool) -> Expr {
+fn whether(test: Test, variable: &str, invert: bool, missing_is_empty: bool) -> Expr {
     let Test { expr, empty } = test;
     match (invert, missing_is_empty) {
         // APISIX: a missing variable makes the comparison false, and its negation true.
-        (false, true) if empty => Expr::any(vec![Expr::absent(variable.clone()), expr]),
+        (false, true) if empty => Expr::any(vec![Expr::absent(variable.to_owned()), expr]),
         (false, _) => expr,
         (true, true) if !empty => expr.negate(),
-        (true, _) => Expr::All(vec![Expr::present(variable.clone()), expr.negate()]),
+        (true, _) => Expr::All(vec![Expr::present(variable.to_owned()), expr.negate()]),
     }
 }
 
-fn in_range(variable: &Cow<'static, str>, range: &Int64Range, at: Path<'_>, findings: &Findings) -> Expr {
+fn in_range(variable: &str, range: &Int64Range, at: Path<'_>, findings: &Findings) -> Expr {
     let Int64Range { start, end } = range;
     if start.abs_diff(0) > EXACT_INTEGERS.unsigned_abs() || end.abs_diff(0) > EXACT_INTEGERS.unsigned_abs() {
         findings.add(&RANGE, at);
     }
     Expr::All(vec![
         // APISIX would read 1.5, 1e3 and 0x10 as numbers too.
-        Expr::matches(variable.clone(), "^[+-]?[0-9]+\\z"),
-        Expr::compare(variable.clone(), Operator::AtLeast, Value::Number(*start)),
-        Expr::compare(variable.clone(), Operator::Less, Value::Number(*end)),
+        Expr::matches(variable.to_owned(), "^[+-]?[0-9]+\\z"),
+        Expr::compare(variable.to_owned(), Operator::AtLeast, Value::Number(*start)),
+        Expr::compare(variable.to_owned(), Operator::Less, Value::Number(*end)),
     ])
 }

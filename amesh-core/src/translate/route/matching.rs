@@ -8,7 +8,7 @@ use super::header::{Matched, header};
 use super::path::{PathMatch, path};
 use super::query::query_parameter;
 use crate::apisix::Expr;
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::resource::UNKNOWN_MATCH;
 use crate::translate::value::fraction::{Share, share};

@@ -10,8 +10,8 @@ use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::extensions::path::r#match::uri_template::v3::UriTemplateMatchConfig;
 
 use crate::apisix::{Expr, Operator, Value};
-use crate::coverage::{Feature, Message, exact, unsupported};
 use crate::decode::extension;
+use crate::feature::{Feature, Message, exact, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::regex::{Regex, escape};
 use crate::translate::value::string_match::{self, Refused};

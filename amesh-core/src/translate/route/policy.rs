@@ -1,6 +1,6 @@
 //! What Envoy does with a forwarded request beside forwarding it: retries, timeouts, mirrors and the like.
 
-use crate::coverage::Feature;
+use crate::feature::Feature;
 use crate::finding::{Outcome, Rule};
 
 pub(crate) static FEATURE: Feature = Feature {

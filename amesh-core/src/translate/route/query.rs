@@ -8,7 +8,7 @@ use envoy_types::pb::envoy::config::route::v3::QueryParameterMatcher;
 use envoy_types::pb::envoy::config::route::v3::query_parameter_matcher::QueryParameterMatchSpecifier;
 
 use crate::apisix::{Expr, Operator, Value};
-use crate::coverage::{Feature, Message, exact};
+use crate::feature::{Feature, Message, exact};
 use crate::finding::{Findings, Path};
 use crate::regex::escape;
 use crate::translate::value::string_match::{self, Pattern, Refused};

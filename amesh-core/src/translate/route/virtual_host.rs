@@ -8,10 +8,10 @@ use super::domain::{Domains, HOST, HostGroup, NEVER};
 use super::entry::{Answer, Entry, entry};
 use super::path::PathMatch;
 use crate::apisix::Expr;
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter;
-use crate::translate::route::header_mutation::HEADERS;
+use crate::translate::route::header_mutation::{self, Changes, HEADERS};
 use crate::translate::route::policy::{ATTEMPT_COUNT, CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
 
 pub(crate) static FEATURE: Feature = Feature {
@@ -122,18 +122,13 @@ pub(super) fn virtual_host<'a>(
         }
     };
     report(!rate_limits.is_empty(), &RATE_LIMIT, "rate_limits");
-    report(!request_headers_to_add.is_empty(), &HEADERS, "request_headers_to_add");
-    report(
-        !request_headers_to_remove.is_empty(),
-        &HEADERS,
-        "request_headers_to_remove",
-    );
-    report(!response_headers_to_add.is_empty(), &HEADERS, "response_headers_to_add");
-    report(
-        !response_headers_to_remove.is_empty(),
-        &HEADERS,
-        "response_headers_to_remove",
-    );
+    let headers = Changes {
+        request_headers_to_add,
+        request_headers_to_remove,
+        response_headers_to_add,
+        response_headers_to_remove,
+    };
+    header_mutation::report(&headers, at, findings);
     report(cors.is_some(), &CORS, "cors");
     report(
         *include_request_attempt_count,

@@ -11,10 +11,10 @@ use envoy_types::pb::envoy::config::route::v3::weighted_cluster::{ClusterWeight,
 
 use super::action::METADATA_MATCH;
 use super::entry::Answer;
-use super::header_mutation::HEADERS;
+use super::header_mutation::{self, Changes, HEADERS};
 use crate::apisix::Id;
 use crate::apisix::plugin::{SplitMatch, SplitRule, TrafficSplit, WeightedUpstream};
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter;
 use crate::translate::value::fraction::{Digits, WHOLE, below};
@@ -118,16 +118,13 @@ pub(super) fn weighted(list: &WeightedCluster, at: Path<'_>, findings: &Findings
             typed_per_filter_config,
             host_rewrite_specifier,
         } = cluster;
-        for (set, field) in [
-            (!request_headers_to_add.is_empty(), "request_headers_to_add"),
-            (!request_headers_to_remove.is_empty(), "request_headers_to_remove"),
-            (!response_headers_to_add.is_empty(), "response_headers_to_add"),
-            (!response_headers_to_remove.is_empty(), "response_headers_to_remove"),
-        ] {
-            if set {
-                findings.add(&HEADERS, at_cluster.field(field));
-            }
-        }
+        let headers = Changes {
+            request_headers_to_add,
+            request_headers_to_remove,
+            response_headers_to_add,
+            response_headers_to_remove,
+        };
+        header_mutation::report(&headers, at_cluster, findings);
         if let Some(HostRewriteSpecifier::HostRewriteLiteral(_)) = host_rewrite_specifier {
             findings.add(&HOST_REWRITE, at_cluster.field("host_rewrite_literal"));
         }

@@ -11,7 +11,7 @@ use envoy_types::pb::envoy::config::core::v3::address::Address as Kind;
 use envoy_types::pb::envoy::config::core::v3::socket_address::{PortSpecifier, Protocol};
 use envoy_types::pb::envoy::config::core::v3::{Address, SocketAddress};
 
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
 pub(crate) const FEATURE: Feature = Feature {
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use crate::decode::ResourceType;
     use crate::finding::ResourceName;
-    use crate::translate::Options;
+    use crate::options::Options;
 
     fn check(address: Kind, expected: Result<(&str, u16, bool), &str>) {
         let options = Options::default();

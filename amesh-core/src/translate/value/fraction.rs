@@ -11,7 +11,7 @@ use envoy_types::pb::envoy::r#type::v3::FractionalPercent;
 use envoy_types::pb::envoy::r#type::v3::fractional_percent::DenominatorType;
 
 use crate::apisix::Expr;
-use crate::coverage::{Feature, Message, exact};
+use crate::feature::{Feature, Message, exact};
 
 pub(crate) const FEATURE: Feature = Feature {
     name: "value/fraction",

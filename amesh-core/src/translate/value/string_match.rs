@@ -1,12 +1,10 @@
 //! `StringMatcher`: a value compared exactly, by prefix, suffix, part or pattern.
 
-use std::borrow::Cow;
-
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
 
 use crate::apisix::{Expr, Operator, Value};
-use crate::coverage::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::regex::{Regex, RegexError, escape};
 
@@ -120,14 +118,14 @@ pub(crate) fn refuse(error: &RegexError, at: Path<'_>, findings: &Findings) -> R
 }
 
 /// The condition that a variable's whole value meets the pattern.
-pub(crate) fn test(variable: &Cow<'static, str>, pattern: &Pattern, ignore_case: bool) -> Test {
+pub(crate) fn test(variable: &str, pattern: &Pattern, ignore_case: bool) -> Test {
     let search = |pattern: String| {
         let operator = if ignore_case {
             Operator::MatchesIgnoringCase
         } else {
             Operator::Matches
         };
-        Expr::compare(variable.clone(), operator, Value::Text(pattern))
+        Expr::compare(variable.to_owned(), operator, Value::Text(pattern))
     };
     match pattern {
         Pattern::Exact(text) if ignore_case => Test {
@@ -135,7 +133,7 @@ pub(crate) fn test(variable: &Cow<'static, str>, pattern: &Pattern, ignore_case:
             empty: text.is_empty(),
         },
         Pattern::Exact(text) => Test {
-            expr: Expr::equal(variable.clone(), text.clone()),
+            expr: Expr::equal(variable.to_owned(), text.clone()),
             empty: text.is_empty(),
         },
         Pattern::Prefix(text) => Test {
@@ -152,7 +150,7 @@ pub(crate) fn test(variable: &Cow<'static, str>, pattern: &Pattern, ignore_case:
         },
         // Envoy refuses `ignore_case` with a regex; the pattern was printed once when it was read.
         Pattern::Regex(regex) => Test {
-            expr: Expr::matches(variable.clone(), regex.whole().unwrap_or_else(|_| "(?!)".to_owned())),
+            expr: Expr::matches(variable.to_owned(), regex.whole().unwrap_or_else(|_| "(?!)".to_owned())),
             empty: regex.matches_empty(),
         },
     }

@@ -97,7 +97,7 @@ impl Apisix {
         let plugins = route.get("plugins").and_then(Value::as_object);
         for name in plugins.into_iter().flat_map(serde_json::Map::keys) {
             assert!(
-                ["fault-injection", "traffic-split"].contains(&name.as_str()),
+                ["fault-injection", "proxy-rewrite", "traffic-split"].contains(&name.as_str()),
                 "plugin {name}"
             );
         }
