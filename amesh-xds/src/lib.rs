@@ -2,7 +2,8 @@
 //! refuses, and hands on what changed.
 //!
 //! [`session`] holds the protocol as a state machine that knows neither a network nor a clock. [`Replica`] keeps what the
-//! control plane sent and works out what else to subscribe to.
+//! control plane sent and works out what else to subscribe to. [`stream`] connects a session to a control plane over gRPC,
+//! and [`node`] says who asks.
 //!
 //! Nothing here knows what becomes of the resources; nothing here prints, exits or reads the environment.
 //!
@@ -43,7 +44,11 @@
 //! assert_eq!((ack.version_info.as_str(), ack.response_nonce.as_str()), ("1", "a"));
 //! ```
 
+pub mod backoff;
+pub mod node;
+pub mod server;
 pub mod session;
+pub mod stream;
 
 mod replica;
 

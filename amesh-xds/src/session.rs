@@ -253,8 +253,7 @@ impl Session {
             }
         }
         self.release();
-        let judged = self.pending.as_ref().filter(|pending| pending.answerable);
-        self.ask(judged.map(|pending| pending.kind), &mut actions);
+        self.ask(self.pending.as_ref().map(|pending| pending.kind), &mut actions);
         self.next(&mut actions);
         actions
     }
@@ -357,13 +356,16 @@ impl Session {
             if waits && !self.started {
                 break;
             }
-            // In state of the world every request answers the newest response, so it has to wait for the verdict.
-            if judged == Some(kind) && self.options.protocol == Protocol::StateOfTheWorld {
-                continue;
-            }
             let Some(state) = self.states.get_mut(&kind) else {
                 continue;
             };
+            // In state of the world every request answers the newest response, so it has to wait for the verdict. So has
+            // the first request of a stream, which says what is held: what is accepted later is not in it, and a server
+            // would never say that it is gone.
+            let waits = self.options.protocol == Protocol::StateOfTheWorld || !state.asked;
+            if judged == Some(kind) && waits {
+                continue;
+            }
             let until = self.now + self.options.timeout;
             if let Some(request) = state.ask(self.options.protocol, until) {
                 actions.push(Action::Send(signed(request, stream, &self.options.node)));

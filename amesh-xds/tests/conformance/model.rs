@@ -315,7 +315,7 @@ fn bytes_of(server: &Server, kind: ResourceType, names: &BTreeSet<String>) -> BT
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 5000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_consumer_ends_with_what_the_server_has(delta in proptest::bool::ANY, steps in prop::collection::vec(step(), 1..120)) {

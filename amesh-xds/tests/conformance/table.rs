@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where named tests are.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 10] = [
     include_str!("stream.rs"),
     include_str!("validation.rs"),
     include_str!("subscription.rs"),
     include_str!("order.rs"),
     include_str!("failure.rs"),
     include_str!("istiod.rs"),
+    include_str!("../connection/main.rs"),
+    include_str!("../connection/tls.rs"),
+    include_str!("../../src/backoff.rs"),
+    include_str!("../../src/node.rs"),
 ];
 
 /// The numbers of the rules of xDS, and of the habits of istiod.
@@ -18,24 +22,13 @@ const ROWS: [(&str, &[std::ops::RangeInclusive<u32>]); 2] =
 
 /// Rules that no test of this crate shows, and why.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("xds_14", "of the connection, not of the session"),
     ("xds_55", "a rule for servers that a running Envoy is compared with"),
     (
         "xds_59",
         "the consumer's: amesh-core plans what is referred to before what refers to it",
     ),
-    ("xds_61", "of the connection, not of the session"),
-    ("xds_62", "of the connection, not of the session"),
-    ("xds_67", "of the connection, not of the session"),
-    ("xds_68", "of the connection, not of the session"),
-    ("pr_01", "of the connection, not of the session"),
-    ("pr_03", "of the connection, not of the session"),
     ("pr_15", "how the server paces itself; a client sees nothing of it"),
     ("pr_16", "istiod offers a sidecar nothing on demand"),
-    ("pr_17", "of the connection, not of the session"),
-    ("pr_18", "of the connection, not of the session"),
-    ("pr_19", "of the node's metadata, not of the session"),
-    ("pr_20", "what the server leaves out; a client sees nothing of it"),
     (
         "pr_21",
         "no health is reported: it serves machines that register themselves",
