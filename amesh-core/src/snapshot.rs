@@ -23,7 +23,7 @@ pub struct Snapshot {
 }
 
 /// A change of what a proxy knows: one response of the control plane, or one file.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Update {
     /// Resources that are new or take the place of one of the same type and name.
     pub put: Vec<Resource>,

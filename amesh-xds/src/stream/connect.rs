@@ -1,0 +1,192 @@
+//! A connection to a server, and the exchange of messages over it.
+
+use std::error::Error as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+use super::{Config, Protocol, Request, Response};
+use crate::server::{Address, Server, Tls};
+
+/// Why there is no stream, or no longer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file of the TLS settings, or the token, cannot be read.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The token cannot be sent in a header.
+    #[error("{}: the token has characters that a header cannot have", .0.display())]
+    Token(PathBuf),
+    /// There is no connection: nobody listens there, or does not speak HTTP/2, or is not trusted.
+    #[error("{0}")]
+    Connect(String),
+    /// The server ended the stream with an error, or it broke.
+    #[error("{}: {message}", code.description())]
+    Status {
+        /// gRPC's code.
+        code: tonic::Code,
+        /// What the server said, or what broke.
+        message: String,
+    },
+    /// A fault in this crate.
+    #[error("the task of the stream failed: {0}")]
+    Task(String),
+}
+
+/// A client for one stream.
+pub(super) type Client = AggregatedDiscoveryServiceClient<InterceptedService<Channel, Bearer>>;
+
+/// Adds the token to the request.
+#[derive(Debug, Clone)]
+pub(super) struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// Connects, having read again the files that may have been rotated.
+pub(super) async fn connect(config: &Config, server: &Server) -> Result<Client, Error> {
+    let bearer = Bearer(server.token.as_deref().map(token).transpose()?);
+    let endpoint = endpoint(server)?
+        .connect_timeout(config.connect_timeout)
+        .tcp_keepalive(Some(config.keepalive))
+        .http2_keep_alive_interval(config.keepalive)
+        .keep_alive_timeout(config.keepalive_timeout)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(4 * 1024 * 1024)
+        .initial_connection_window_size(4 * 1024 * 1024);
+    let channel = tokio::time::timeout(config.connect_timeout, endpoint.connect())
+        .await
+        .map_err(|_| Error::Connect(format!("no connection within {:?}", config.connect_timeout)))?
+        .map_err(|error| Error::Connect(causes(&error)))?;
+    // A big mesh is one message: fifteen megabytes for ten thousand services.
+    Ok(AggregatedDiscoveryServiceClient::with_interceptor(channel, bearer).max_decoding_message_size(usize::MAX))
+}
+
+fn endpoint(server: &Server) -> Result<Endpoint, Error> {
+    let scheme = if server.tls.is_some() { "https" } else { "http" };
+    let uri = match &server.address {
+        Address::Unix(path) => format!("unix:{}", path.display()),
+        address @ Address::Tcp { .. } => format!("{scheme}://{address}"),
+    };
+    let endpoint = Endpoint::from_shared(uri).map_err(|error| Error::Connect(causes(&error)))?;
+    match &server.tls {
+        Some(settings) => endpoint
+            .tls_config(tls(settings)?)
+            .map_err(|error| Error::Connect(causes(&error))),
+        None => Ok(endpoint),
+    }
+}
+
+fn tls(settings: &Tls) -> Result<ClientTlsConfig, Error> {
+    let roots = Certificate::from_pem(read(&settings.roots)?);
+    let mut config = ClientTlsConfig::new()
+        .ca_certificate(roots)
+        .timeout(Duration::from_secs(10));
+    if let Some(name) = &settings.server_name {
+        config = config.domain_name(name);
+    }
+    if let Some((chain, key)) = &settings.identity {
+        config = config.identity(Identity::from_pem(read(chain)?, read(key)?));
+    }
+    Ok(config)
+}
+
+fn token(path: &Path) -> Result<MetadataValue<Ascii>, Error> {
+    let bytes = read(path)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut value: MetadataValue<Ascii> = format!("Bearer {}", text.trim())
+        .parse()
+        .map_err(|_| Error::Token(path.to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|error| Error::File {
+        path: path.to_owned(),
+        error,
+    })
+}
+
+/// Sends what comes out of one channel, and puts what is received into the other, until the stream ends.
+pub(super) async fn exchange(
+    mut client: Client,
+    protocol: Protocol,
+    requests: mpsc::UnboundedReceiver<Request>,
+    responses: mpsc::Sender<Response>,
+) -> Result<(), Error> {
+    let requests = UnboundedReceiverStream::new(requests);
+    let failed = |status: tonic::Status| Error::Status {
+        code: status.code(),
+        message: match status.source() {
+            Some(source) => causes(source),
+            None => status.message().to_owned(),
+        },
+    };
+    match protocol {
+        Protocol::StateOfTheWorld => {
+            let requests = requests.filter_map(|request| match request {
+                Request::StateOfTheWorld(request) => Some(request),
+                Request::Delta(_) => None,
+            });
+            let answer = client.stream_aggregated_resources(requests).await.map_err(failed)?;
+            let mut stream = answer.into_inner();
+            while let Some(response) = stream.message().await.map_err(failed)? {
+                if responses.send(Response::StateOfTheWorld(response)).await.is_err() {
+                    break;
+                }
+            }
+        }
+        Protocol::Delta => {
+            let requests = requests.filter_map(|request| match request {
+                Request::Delta(request) => Some(request),
+                Request::StateOfTheWorld(_) => None,
+            });
+            let answer = client.delta_aggregated_resources(requests).await.map_err(failed)?;
+            let mut stream = answer.into_inner();
+            while let Some(response) = stream.message().await.map_err(failed)? {
+                if responses.send(Response::Delta(response)).await.is_err() {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An error with its causes, in one line: the outermost alone says "transport error".
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}
