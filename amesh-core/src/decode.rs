@@ -23,7 +23,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use prost::Message as _;
 use serde::Serialize;
 
-use crate::finding::Path;
+use crate::field_path::Path;
 
 /// The resource types that Amesh understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -1,6 +1,6 @@
 //! The words in which a feature of the translator says what becomes of the fields that it owns.
 
-use crate::finding::Rule;
+use crate::rule::Rule;
 
 /// What becomes of one field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,89 +4,15 @@
 //! the field, and a detail. Rules are constants in the file of the feature that reports them.
 
 use std::cell::RefCell;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::decode::{ResourceType, Unknown};
+pub(crate) use crate::field_path::Path;
 use crate::options::Options;
-
-/// What happens to traffic because of a finding, from harmless to refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// Requests are answered as Envoy would; something beside them (a log, a statistic) is missing.
-    Ignored,
-    /// The setting works, with the difference that the rule states.
-    Approximated,
-    /// Part of the configuration is missing: requests are served without it, or are not served at all.
-    LeftOut,
-    /// Requests that the setting concerns are refused, because serving them without it could be unsafe.
-    FailsClosed,
-}
-
-impl Outcome {
-    /// Every outcome, from harmless to refused.
-    pub const ALL: [Self; 4] = [Self::Ignored, Self::Approximated, Self::LeftOut, Self::FailsClosed];
-
-    /// The outcome's name in options and output: `ignored`, `approximated`, `left-out`, `fails-closed`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ignored => "ignored",
-            Self::Approximated => "approximated",
-            Self::LeftOut => "left-out",
-            Self::FailsClosed => "fails-closed",
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// A kind of finding. The name is its identity: kebab-case, unique, never reused for another cause.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub struct Rule {
-    /// The cause, as `route-case-insensitive-path` would be.
-    pub name: &'static str,
-    /// What happens to traffic.
-    pub outcome: Outcome,
-    /// One sentence without a full stop: what differs.
-    pub summary: &'static str,
-    /// What Envoy does, what APISIX does, and what follows: a paragraph or two for `amesh explain`.
-    pub explanation: &'static str,
-    /// What the operator can do about it.
-    pub advice: &'static str,
-}
-
-impl Rule {
-    /// A rule, in the order in which it reads.
-    pub(crate) const fn new(
-        name: &'static str,
-        outcome: Outcome,
-        summary: &'static str,
-        explanation: &'static str,
-        advice: &'static str,
-    ) -> Self {
-        Self {
-            name,
-            outcome,
-            summary,
-            explanation,
-            advice,
-        }
-    }
-}
-
-impl Serialize for Rule {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name)
-    }
-}
+pub use crate::rule::{Outcome, Rule};
 
 /// A resource by type and name, as findings refer to it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -137,80 +63,6 @@ impl PartialOrd for Finding {
 impl Ord for Finding {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.key().cmp(&other.key())
-    }
-}
-
-/// A place inside a resource: a list on the stack that becomes text only when a finding is added.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Path<'a> {
-    parent: Option<&'a Path<'a>>,
-    step: Step<'a>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Step<'a> {
-    Root,
-    Field(&'a str),
-    Index(usize),
-    Key(&'a str),
-}
-
-impl<'a> Path<'a> {
-    /// The resource itself.
-    pub(crate) const fn root() -> Self {
-        Self {
-            parent: None,
-            step: Step::Root,
-        }
-    }
-
-    /// A field of the message at this place, by its protobuf name.
-    pub(crate) const fn field(&'a self, name: &'a str) -> Self {
-        Self {
-            parent: Some(self),
-            step: Step::Field(name),
-        }
-    }
-
-    /// An entry of the list at this place.
-    pub(crate) const fn index(&'a self, index: usize) -> Self {
-        Self {
-            parent: Some(self),
-            step: Step::Index(index),
-        }
-    }
-
-    /// An entry of the map at this place.
-    pub(crate) const fn key(&'a self, key: &'a str) -> Self {
-        Self {
-            parent: Some(self),
-            step: Step::Key(key),
-        }
-    }
-
-    fn render(&self, out: &mut String) {
-        if let Some(parent) = self.parent {
-            parent.render(out);
-        }
-        match self.step {
-            Step::Root => {}
-            Step::Field(name) if out.is_empty() => out.push_str(name),
-            Step::Field(name) => {
-                out.push('.');
-                out.push_str(name);
-            }
-            // Writing to a string cannot fail.
-            Step::Index(index) => drop(write!(out, "[{index}]")),
-            Step::Key(key) => drop(write!(out, "[{key:?}]")),
-        }
-    }
-}
-
-impl fmt::Display for Path<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::new();
-        self.render(&mut text);
-        f.write_str(&text)
     }
 }
 
@@ -296,22 +148,5 @@ impl<'o> Findings<'o> {
         list.sort();
         list.dedup();
         list
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_reads_like_protobuf_field_names() {
-        let root = Path::root();
-        let hosts = root.field("virtual_hosts");
-        let host = hosts.index(2);
-        let config = host.field("typed_per_filter_config");
-        assert_eq!(
-            config.key("envoy.filters.http.cors").to_string(),
-            r#"virtual_hosts[2].typed_per_filter_config["envoy.filters.http.cors"]"#
-        );
     }
 }

@@ -12,10 +12,12 @@ pub mod decode;
 mod descriptor;
 pub mod dump;
 mod feature;
+mod field_path;
 pub mod finding;
 mod options;
 pub mod plan;
 mod regex;
+mod rule;
 mod snapshot;
 mod translate;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::finding::{Outcome, Rule};
+use crate::rule::{Outcome, Rule};
 
 /// What the APISIX that will serve the objects allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

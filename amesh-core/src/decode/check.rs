@@ -9,7 +9,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
 use envoy_types::pb::google::protobuf::{Duration, UInt32Value};
 
 use super::Reason;
-use crate::finding::Path;
+use crate::field_path::Path;
 use crate::regex::{Regex, RegexError};
 
 /// The outcome of a check: the first thing that Envoy refuses.

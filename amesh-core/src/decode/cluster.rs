@@ -8,7 +8,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 
 use super::check::{Checked, at_most, positive, refuse};
 use super::endpoint;
-use crate::finding::Path;
+use crate::field_path::Path;
 
 /// Entries that a ring may have.
 const MAX_RING: u64 = 8_388_608;

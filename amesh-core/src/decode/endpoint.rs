@@ -4,7 +4,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, Endpoint, LocalityLbEndpoints};
 
 use super::check::{Checked, address, positive, refuse, weight};
-use crate::finding::Path;
+use crate::field_path::Path;
 
 /// Priorities that Envoy counts.
 const MAX_PRIORITY: u32 = 128;

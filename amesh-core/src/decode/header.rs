@@ -7,7 +7,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 
 use super::check::{self, Checked, not_empty, refuse};
-use crate::finding::Path;
+use crate::field_path::Path;
 
 /// A condition on a header.
 #[expect(

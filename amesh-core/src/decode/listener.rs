@@ -11,7 +11,7 @@ use prost::Name as _;
 
 use super::check::{Checked, address, at_most, cidr, not_empty, not_negative, refuse};
 use super::{extension, route};
-use crate::finding::Path;
+use crate::field_path::Path;
 
 pub(super) fn check(listener: &Listener) -> Checked {
     let at = Path::root();

@@ -13,7 +13,7 @@ use envoy_types::pb::envoy::config::route::v3::{
 
 use super::check::{self, Checked, not_empty, not_negative, positive, refuse};
 use super::header;
-use crate::finding::Path;
+use crate::field_path::Path;
 
 /// Bytes of a direct response, unless the route configuration allows more.
 const MAX_BODY: usize = 4096;

@@ -7,7 +7,7 @@
 use super::Unknown;
 use super::schema::{Field, Holds, Message, Schema, schema};
 use super::wire::{Fields, Malformed, Value, varint};
-use crate::finding::Path;
+use crate::field_path::Path;
 
 /// Levels of messages that are walked. prost decodes a hundred, anew in each `Any`.
 const MAX_DEPTH: usize = 256;

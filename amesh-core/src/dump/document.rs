@@ -6,7 +6,7 @@ use super::outline::{Kind, Members, items, kind};
 use super::reader::{Reader, members};
 use super::{Error, GIVE, Shape, foreign, guess, section};
 use crate::decode::ResourceType;
-use crate::finding::Path;
+use crate::field_path::Path;
 
 const ADMIN: &str = "envoy.admin.v3.";
 

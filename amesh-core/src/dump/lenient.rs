@@ -7,7 +7,7 @@ use super::redacted;
 use crate::decode::Unknown;
 use crate::decode::extension::RAW_JSON;
 use crate::descriptor;
-use crate::finding::Path;
+use crate::field_path::Path;
 
 /// Takes out of the message what is not known and notes it:
 ///

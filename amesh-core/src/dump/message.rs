@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{lenient, without_place};
 use crate::decode::{Reason, Unknown};
-use crate::finding::Path;
+use crate::field_path::Path;
 
 /// A message as bytes.
 pub(super) struct Encoded {

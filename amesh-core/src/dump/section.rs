@@ -6,7 +6,7 @@ use super::outline::{Kind, Members, is, items, kind};
 use super::reader::{Reader, json_error, members, name};
 use super::{DRAINING, ERROR_STATE, INLINE_ROUTES, WARMING};
 use crate::decode::{Reason, ResourceType};
-use crate::finding::Path;
+use crate::field_path::Path;
 
 /// A list of one section.
 struct List {

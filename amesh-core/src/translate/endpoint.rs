@@ -6,6 +6,7 @@
 //! endpoints gives an upstream without nodes, which APISIX answers 503 as Envoy does.
 
 pub(crate) mod health;
+mod panic;
 pub(crate) mod weight;
 
 use std::borrow::Cow;
@@ -17,7 +18,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::locality_lb_endpoints::LbConfig;
 use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints};
 
-use self::health::Health;
+use self::panic::Health;
 use super::cluster::health_check::HEALTH_CHECK;
 use super::value::address;
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
@@ -188,7 +189,7 @@ pub(crate) fn endpoints<'m>(
     if !named_endpoints.is_empty() {
         findings.add(&INDIRECT, at.field("named_endpoints"));
     }
-    let policy = policy.as_ref().map_or_else(health::Policy::default, |policy| {
+    let policy = policy.as_ref().map_or_else(panic::Policy::default, |policy| {
         of_policy(policy, at.field("policy"), findings)
     });
     let mut beside = Beside::default();
@@ -251,7 +252,7 @@ pub(crate) fn endpoints<'m>(
     chosen
 }
 
-fn of_policy(policy: &Policy, at: Path<'_>, findings: &Findings) -> health::Policy {
+fn of_policy(policy: &Policy, at: Path<'_>, findings: &Findings) -> panic::Policy {
     let Policy {
         drop_overloads,
         overprovisioning_factor,
@@ -264,8 +265,8 @@ fn of_policy(policy: &Policy, at: Path<'_>, findings: &Findings) -> health::Poli
     if endpoint_stale_after.is_some() {
         findings.add(&STALE, at.field("endpoint_stale_after"));
     }
-    health::Policy {
-        overprovisioning: overprovisioning_factor.map_or(health::OVERPROVISIONING, |factor| factor.value),
+    panic::Policy {
+        overprovisioning: overprovisioning_factor.map_or(panic::OVERPROVISIONING, |factor| factor.value),
         weighted: *weighted_priority_health,
     }
 }

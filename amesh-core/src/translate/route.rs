@@ -1,6 +1,7 @@
 //! `RouteConfiguration`: virtual hosts of the listeners that name it.
 
 pub(crate) mod action;
+mod answer;
 pub(crate) mod direct_response;
 mod domain;
 pub(crate) mod entry;
@@ -18,8 +19,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 
+use self::answer::Answer;
 use self::domain::{Domains, HostGroup};
-use self::entry::{Answer, Entry};
+use self::entry::Entry;
 use self::header_mutation::{Changes, HEADERS};
 use self::path::PathMatch;
 use self::policy::MIRROR;

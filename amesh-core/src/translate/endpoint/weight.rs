@@ -11,7 +11,7 @@ use envoy_types::pb::envoy::config::core::v3::Locality;
 use envoy_types::pb::google::protobuf::UInt32Value;
 
 use super::Candidate;
-use super::health::{Health, Panic};
+use super::panic::{Health, Panic};
 use crate::feature::{Feature, Message, exact};
 use crate::finding::{Findings, Outcome, Path, Rule};
 

@@ -6,9 +6,9 @@ use envoy_types::pb::envoy::config::route::v3::route_action::{
 };
 
 use super::Clusters;
-use super::entry::Answer;
+use super::answer::Answer;
 use super::policy::{CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
-use super::weighted::weighted;
+use super::weighted::{METADATA_MATCH, weighted};
 use crate::apisix::Id;
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
@@ -94,15 +94,6 @@ static CLUSTER_SPECIFIER: Rule = Rule::new(
     "Envoy can read the name of the cluster from a request header or leave the choice to an extension. Neither is \
      carried over, so APISIX answers 503 to the requests that the route takes.",
     "name the cluster in the route; or permit the rule to leave the route out",
-);
-
-pub(super) static METADATA_MATCH: Rule = Rule::new(
-    "route-metadata-match",
-    Outcome::FailsClosed,
-    "a route wants only some endpoints of its cluster",
-    "Envoy can restrict a route to the endpoints whose metadata match. APISIX would send requests to all of them, so it \
-     answers 503 to the requests that the route takes.",
-    "use a cluster of its own for the endpoints; or permit the rule to use all endpoints",
 );
 
 static PATH_REWRITE: Rule = Rule::new(

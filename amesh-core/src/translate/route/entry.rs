@@ -5,12 +5,12 @@ use envoy_types::pb::envoy::config::route::v3::route::Action;
 
 use super::Clusters;
 use super::action::route_action;
+use super::answer::Answer;
 use super::direct_response::direct_response;
 use super::header_mutation::{self, Changes, HEADERS};
 use super::matching::{Matching, matching};
 use super::path::PathMatch;
-use crate::apisix::plugin::TrafficSplit;
-use crate::apisix::{Expr, Id};
+use crate::apisix::Expr;
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter;
@@ -89,14 +89,6 @@ static TRACING: Rule = Rule::new(
     "Traces are not carried over; requests are served the same.",
     "configure tracing in APISIX",
 );
-
-/// What becomes of a request.
-#[derive(Debug)]
-pub(super) enum Answer {
-    Upstream(Id),
-    Split(TrafficSplit),
-    Status { status: u32, body: String },
-}
 
 /// An entry of a virtual host: which requests, and what becomes of them.
 #[derive(Debug)]

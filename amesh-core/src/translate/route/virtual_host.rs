@@ -4,8 +4,9 @@ use envoy_types::pb::envoy::config::route::v3::VirtualHost;
 use envoy_types::pb::envoy::config::route::v3::virtual_host::TlsRequirementType;
 
 use super::Clusters;
+use super::answer::Answer;
 use super::domain::{Domains, HOST, HostGroup, NEVER};
-use super::entry::{Answer, Entry, entry};
+use super::entry::{Entry, entry};
 use super::path::PathMatch;
 use crate::apisix::Expr;
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};

@@ -9,8 +9,7 @@ use envoy_types::pb::envoy::config::route::v3::WeightedCluster;
 use envoy_types::pb::envoy::config::route::v3::weighted_cluster::cluster_weight::HostRewriteSpecifier;
 use envoy_types::pb::envoy::config::route::v3::weighted_cluster::{ClusterWeight, RandomValueSpecifier};
 
-use super::action::METADATA_MATCH;
-use super::entry::Answer;
+use super::answer::Answer;
 use super::header_mutation::{self, Changes, HEADERS};
 use crate::apisix::Id;
 use crate::apisix::plugin::{SplitMatch, SplitRule, TrafficSplit, WeightedUpstream};
@@ -55,6 +54,15 @@ pub(crate) static FEATURE: Feature = Feature {
     extensions: &[],
     rules: &[],
 };
+
+pub(super) static METADATA_MATCH: Rule = Rule::new(
+    "route-metadata-match",
+    Outcome::FailsClosed,
+    "a route wants only some endpoints of its cluster",
+    "Envoy can restrict a route to the endpoints whose metadata match. APISIX would send requests to all of them, so it \
+     answers 503 to the requests that the route takes.",
+    "use a cluster of its own for the endpoints; or permit the rule to use all endpoints",
+);
 
 static RANDOM_VALUE: Rule = Rule::new(
     "weighted-cluster-random-value",
