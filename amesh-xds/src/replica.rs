@@ -1,17 +1,26 @@
 //! What the control plane sent, and what it makes wanted.
 
+mod reference;
+
+use std::collections::{BTreeMap, BTreeSet};
+
 use amesh_core::finding::ResourceName;
 use amesh_core::{Dirty, ResourceType, Snapshot, Update};
 
-use crate::session::{Changes, Verdict, is_wildcard};
+use crate::session::{Changes, Verdict};
 
 /// A snapshot that follows what its resources refer to: endpoints are wanted while a cluster names them, routes while a
-/// listener does, and what nothing names any more is dropped.
+/// listener does, secrets and extensions while either takes them from the same control plane; and what nothing names any
+/// more is dropped. Secrets and extensions that only the consumer asked for are kept.
 ///
 /// The work of [`Replica::apply`] is proportional to the change.
 #[derive(Debug, Clone, Default)]
 pub struct Replica {
     snapshot: Snapshot,
+    /// The secrets and extensions that a resource takes, which the snapshot does not know of.
+    takes: BTreeMap<ResourceName, BTreeSet<ResourceName>>,
+    /// How many resources take one.
+    taken: BTreeMap<ResourceName, usize>,
 }
 
 impl Replica {
@@ -30,56 +39,73 @@ impl Replica {
     /// Applies a change. Gives what differs because of it, and a verdict that accepts it all and tells what is wanted and
     /// no longer wanted by name; the consumer adds to it what it refuses, having left that out of the update.
     pub fn apply(&mut self, update: Update) -> (Dirty, Verdict) {
-        let mut dirty = self.snapshot.apply(update);
         let mut changes = Changes::default();
-        let mut orphans = Vec::new();
+        for resource in &update.put {
+            let from = ResourceName {
+                kind: resource.body.kind(),
+                name: resource.name.clone(),
+            };
+            self.take(&from, &reference::of(&resource.body), &mut changes);
+        }
+        for gone in &update.removed {
+            self.take(gone, &BTreeSet::new(), &mut changes);
+        }
+        let mut dirty = self.snapshot.apply(update);
         for name in dirty.used_or_unused.iter().chain(&dirty.changed) {
-            if !is_followed(name.kind) {
-                continue;
-            }
-            if self.snapshot.referrers(name).next().is_some() {
-                changes.wanted.insert(name.clone());
-            } else if changes.unwanted.insert(name.clone()) {
-                orphans.push(name.clone());
+            if is_followed(name.kind) {
+                let wanted = self.snapshot.referrers(name).next().is_some();
+                let list = if wanted {
+                    &mut changes.wanted
+                } else {
+                    &mut changes.unwanted
+                };
+                list.insert(name.clone());
             }
         }
         let dropped = self.snapshot.apply(Update {
             put: Vec::new(),
-            removed: orphans,
+            removed: changes.unwanted.iter().cloned().collect(),
         });
+        merge(&mut dirty, dropped);
         let verdict = Verdict {
             rejected: Vec::new(),
             changes,
         };
-        merge(&mut dirty, dropped);
         (dirty, verdict)
     }
 
-    /// Everything that is wanted by name.
-    #[must_use]
-    pub fn wanted(&self) -> Changes {
-        let mut changes = Changes::default();
-        for kind in [ResourceType::Cluster, ResourceType::Listener] {
-            for resource in self.snapshot.resources(kind) {
-                let name = ResourceName {
-                    kind,
-                    name: resource.name.clone(),
-                };
-                let followed = self.snapshot.references(&name).filter(|name| is_followed(name.kind));
-                changes.wanted.extend(followed.cloned());
+    /// Notes what a resource takes, and what is wanted or not wanted for it.
+    fn take(&mut self, from: &ResourceName, names: &BTreeSet<ResourceName>, changes: &mut Changes) {
+        let before = if names.is_empty() {
+            self.takes.remove(from)
+        } else {
+            self.takes.insert(from.clone(), names.clone())
+        }
+        .unwrap_or_default();
+        for new in names.difference(&before) {
+            *self.taken.entry(new.clone()).or_default() += 1;
+            changes.unwanted.remove(new);
+            changes.wanted.insert(new.clone());
+        }
+        for gone in before.difference(names) {
+            let count = self.taken.get(gone).copied().unwrap_or_default();
+            if count > 1 {
+                self.taken.insert(gone.clone(), count - 1);
+            } else {
+                self.taken.remove(gone);
+                changes.wanted.remove(gone);
+                changes.unwanted.insert(gone.clone());
             }
         }
-        changes
     }
 }
 
-/// Whether resources of a type are wanted because others refer to them by name.
+/// Whether the snapshot knows who refers to resources of a type, and they are wanted for nothing else.
 fn is_followed(kind: ResourceType) -> bool {
-    !is_wildcard(kind)
-        && matches!(
-            kind,
-            ResourceType::ClusterLoadAssignment | ResourceType::RouteConfiguration
-        )
+    matches!(
+        kind,
+        ResourceType::ClusterLoadAssignment | ResourceType::RouteConfiguration
+    )
 }
 
 fn merge(dirty: &mut Dirty, more: Dirty) {

@@ -29,6 +29,10 @@ pub(super) struct State {
     told: BTreeSet<String>,
     /// The names whose being wanted may differ from what was told.
     changed: BTreeSet<String>,
+    /// The names that were told, taken back and told again on this stream, as long as they are not answered.
+    again: BTreeSet<String>,
+    /// The names that were told and taken back on this stream.
+    taken_back: BTreeSet<String>,
     /// The names that were told and not answered yet, with the time when they count as absent.
     pub(super) awaited: BTreeMap<String, Duration>,
 }
@@ -46,6 +50,8 @@ impl State {
             nonce: String::new(),
             told: BTreeSet::new(),
             changed: BTreeSet::new(),
+            again: BTreeSet::new(),
+            taken_back: BTreeSet::new(),
             awaited: BTreeMap::new(),
         }
     }
@@ -83,6 +89,8 @@ impl State {
         self.asked = false;
         self.nonce.clear();
         self.told.clear();
+        self.again.clear();
+        self.taken_back.clear();
         self.awaited.clear();
         self.changed = self.wanted.clone().unwrap_or_default();
         if !same_server {
@@ -91,47 +99,67 @@ impl State {
         }
     }
 
-    /// The request that tells the control plane what it does not know yet, if there is anything.
-    pub(super) fn ask(&mut self, protocol: Protocol, until: Duration) -> Option<Request> {
+    /// The requests that tell the control plane what it does not know yet, if there is anything.
+    pub(super) fn ask(&mut self, protocol: Protocol, until: Duration) -> Vec<Request> {
         if self.wanted.is_none() && self.asked {
-            return None;
+            return Vec::new();
         }
         let (new, gone) = self.tell(until);
         if self.wanted.is_some() && new.is_empty() && gone.is_empty() {
-            return None;
+            return Vec::new();
         }
         let first = !self.asked;
         self.asked = true;
-        Some(match protocol {
-            Protocol::StateOfTheWorld => self.full(self.nonce.clone(), None),
+        match protocol {
+            Protocol::StateOfTheWorld => self.full(self.nonce.clone()),
             Protocol::Delta => {
                 // All that is held, so that the server can say what of it is gone.
                 let versions = if first { self.held.versions() } else { HashMap::new() };
-                request::delta(self.kind, new, gone, versions)
+                vec![request::delta(self.kind, new, gone, versions)]
             }
-        })
+        }
     }
 
-    /// The answer to a response; in state of the world it also tells what is wanted by now.
+    /// The answer to a response. An acknowledgement of state of the world also tells what is wanted by now; a refusal does
+    /// not, because istiod looks at nothing else in it.
     pub(super) fn answer(
         &mut self,
         protocol: Protocol,
         nonce: String,
         refusal: Option<String>,
         until: Duration,
-    ) -> Request {
-        match protocol {
-            Protocol::StateOfTheWorld => {
+    ) -> Vec<Request> {
+        match (protocol, refusal) {
+            (Protocol::StateOfTheWorld, None) => {
                 self.tell(until);
-                self.full(nonce, refusal)
+                self.full(nonce)
             }
-            Protocol::Delta => request::delta_answer(self.kind, nonce, refusal),
+            (Protocol::StateOfTheWorld, Some(refusal)) => vec![self.one(&BTreeSet::new(), nonce, Some(refusal))],
+            (Protocol::Delta, refusal) => vec![request::delta_answer(self.kind, nonce, refusal)],
         }
     }
 
-    fn full(&self, nonce: String, refusal: Option<String>) -> Request {
-        let names = self.wanted.iter().flatten().cloned().collect();
-        request::state_of_the_world(self.kind, self.version.clone(), names, nonce, refusal)
+    /// Requests of state of the world with all that is wanted.
+    ///
+    /// A server drops a request that crosses a response of its own. So it may not know that a name was taken back, and not
+    /// answer when it is told again, while what it sent in between was not wanted and is gone. As long as such a name is not
+    /// answered, every request comes after one without it.
+    fn full(&mut self, nonce: String) -> Vec<Request> {
+        self.again.retain(|name| self.awaited.contains_key(name));
+        let without = (!self.again.is_empty()).then(|| self.one(&self.again, nonce.clone(), None));
+        let with = self.one(&BTreeSet::new(), nonce, None);
+        without.into_iter().chain([with]).collect()
+    }
+
+    fn one(&self, without: &BTreeSet<String>, nonce: String, refusal: Option<String>) -> Request {
+        let names = self.wanted.iter().flatten().filter(|name| !without.contains(*name));
+        request::state_of_the_world(
+            self.kind,
+            self.version.clone(),
+            names.cloned().collect(),
+            nonce,
+            refusal,
+        )
     }
 
     /// Takes what is wanted as told, and gives the differences.
@@ -147,9 +175,13 @@ impl State {
                     if !self.held.has(&name) {
                         self.awaited.insert(name.clone(), until);
                     }
+                    if self.taken_back.remove(&name) {
+                        self.again.insert(name.clone());
+                    }
                     new.push(name);
                 }
             } else if self.told.remove(&name) {
+                self.taken_back.insert(name.clone());
                 gone.push(name);
             }
         }

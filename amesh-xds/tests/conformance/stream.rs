@@ -226,3 +226,44 @@ fn xds_13_one_delivery_at_a_time() {
         assert!(!harness.session.is_busy());
     }
 }
+
+/// A request that crosses a response is dropped by the server, and istiod reads no names in a refusal.
+#[test]
+fn xds_12_a_name_told_again_is_answered_although_the_server_may_not_know_that_it_was_taken_back() {
+    let mut harness = Harness::ready(StateOfTheWorld, &["c", "d"], &[]);
+    let change = |wanted: &[&str], unwanted: &[&str]| {
+        Event::Subscribe(Changes {
+            wanted: wanted.iter().map(|of| name(EDS, of)).collect(),
+            unwanted: unwanted.iter().map(|of| name(EDS, of)).collect(),
+        })
+    };
+    harness.handle(change(&[], &["d"]));
+    assert_eq!(harness.one().names, set(&["c"]));
+    harness.handle(change(&["d"], &[]));
+    let names = |harness: &mut Harness| harness.take().into_iter().map(|sent| sent.names).collect::<Vec<_>>();
+    assert_eq!(names(&mut harness), [set(&["c"]), set(&["c", "d"])]);
+    // Something else came instead.
+    harness.respond(EDS, "2", "x", vec![endpoints("c", 81)]);
+    assert_eq!(names(&mut harness), [set(&["c"]), set(&["c", "d"])]);
+    harness.respond(EDS, "3", "y", vec![endpoints("d", 81)]);
+    assert_eq!(names(&mut harness), [set(&["c", "d"])]);
+}
+
+#[test]
+fn pr_12_names_that_change_with_a_refusal_are_told_after_it() {
+    let mut harness = Harness::ready(StateOfTheWorld, &["c"], &[]);
+    harness.manual = true;
+    harness.respond(EDS, "2", "x", vec![bad_endpoints("c")]);
+    harness.handle(Event::Subscribe(Changes {
+        wanted: [name(EDS, "d")].into(),
+        ..Changes::default()
+    }));
+    harness.accept();
+    let sent = harness.take();
+    assert_eq!((sent[0].nonce.as_str(), sent[0].error.is_some()), ("x", true));
+    assert_eq!(
+        (sent[1].nonce.as_str(), &sent[1].error, &sent[1].names),
+        ("x", &None, &set(&["c", "d"]))
+    );
+    assert_eq!(sent[1].version, "1");
+}

@@ -263,3 +263,54 @@ fn xds_43_everything_removed_at_once_is_kept_only_if_the_operator_says_so() {
         }
     }
 }
+
+#[test]
+fn secrets_and_extensions_are_followed_where_they_come_from_the_same_control_plane() {
+    for protocol in BOTH {
+        let mut harness = Harness::ready(protocol, &[], &[]);
+        let cert = "kubernetes://cert";
+        harness.respond(
+            CDS,
+            "2",
+            "a",
+            vec![cluster_with_secret("c", cert), cluster_with_secret("d", cert)],
+        );
+        let sent = harness.take();
+        assert_eq!((sent[0].kind, &sent[0].names), (SDS, &set(&[cert])));
+        harness.respond(SDS, "1", "b", vec![secret(cert)]);
+        assert_eq!(harness.has(SDS), set(&[cert]));
+        harness.respond(LDS, "2", "c", vec![listener_with_extension("l", "wasm")]);
+        let asked: Vec<_> = harness.take().into_iter().filter(|sent| sent.kind == ECDS).collect();
+        assert_eq!((asked.len(), &asked[0].names), (1, &set(&["wasm"])));
+        // One of two that take it goes, and then the other changes its mind.
+        match protocol {
+            StateOfTheWorld => harness.respond(CDS, "3", "d", vec![cluster_with_secret("d", cert)]),
+            Delta => harness.handle(Event::Response(removal(CDS, "d", &["c"]))),
+        }
+        assert_eq!(harness.has(SDS), set(&[cert]));
+        harness.take();
+        harness.respond(CDS, "4", "e", vec![cluster_with_secret("d", "kubernetes://other")]);
+        let sent = harness.take();
+        let expected = match protocol {
+            StateOfTheWorld => (set(&["kubernetes://other"]), set(&[])),
+            Delta => (set(&["kubernetes://other"]), set(&[cert])),
+        };
+        assert_eq!(
+            (sent[0].kind, sent[0].names.clone(), sent[0].unsubscribe.clone()),
+            (SDS, expected.0, expected.1)
+        );
+        assert!(harness.has(SDS).is_empty());
+    }
+}
+
+#[test]
+fn a_secret_that_the_consumer_asked_for_stays() {
+    let mut harness = Harness::ready(Delta, &["c"], &[]);
+    harness.handle(Event::Subscribe(Changes {
+        wanted: [name(SDS, "mine")].into(),
+        ..Changes::default()
+    }));
+    harness.respond(SDS, "1", "a", vec![secret("mine")]);
+    harness.respond(CDS, "2", "b", vec![cluster("c", 2)]);
+    assert_eq!(harness.has(SDS), set(&["mine"]));
+}

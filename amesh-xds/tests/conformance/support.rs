@@ -10,8 +10,13 @@ use amesh_xds::session::{Action, Delivery, Event, Options, Protocol, Request, Re
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType, EdsClusterConfig};
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
+use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
-use envoy_types::pb::envoy::config::core::v3::{Address, Node, SocketAddress};
+use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
+use envoy_types::pb::envoy::config::core::v3::{
+    Address, AggregatedConfigSource, ApiConfigSource, ConfigSource, ExtensionConfigSource, Node, SocketAddress,
+    TransportSocket,
+};
 use envoy_types::pb::envoy::config::endpoint::v3::cluster_load_assignment::Policy;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints};
@@ -19,14 +24,21 @@ use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener};
 use envoy_types::pb::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
-use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, Rds};
-use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType as HttpFilterConfig;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
+    HttpConnectionManager, HttpFilter, Rds,
+};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    CommonTlsContext, SdsSecretConfig, Secret, UpstreamTlsContext,
+};
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryResponse, DiscoveryResponse, Resource};
 use envoy_types::pb::google::protobuf::{Any, Duration as ProtoDuration, UInt32Value};
 use prost::Message as _;
 
 pub(crate) use ResourceType::{
     Cluster as CDS, ClusterLoadAssignment as EDS, Listener as LDS, RouteConfiguration as RDS, Secret as SDS,
+    TypedExtensionConfig as ECDS,
 };
 pub(crate) use amesh_xds::session::Protocol::{Delta, StateOfTheWorld};
 
@@ -78,6 +90,64 @@ pub(crate) fn bad_cluster(name: &str) -> (String, Any) {
         ..Cluster::default()
     };
     (name.to_owned(), any(CDS, &message))
+}
+
+/// A cluster that takes a certificate from the control plane, and another from elsewhere.
+pub(crate) fn cluster_with_secret(name: &str, secret: &str) -> (String, Any) {
+    let config = |name: &str, source: Option<ConfigSourceSpecifier>| SdsSecretConfig {
+        name: name.to_owned(),
+        sds_config: Some(ConfigSource {
+            config_source_specifier: source,
+            ..ConfigSource::default()
+        }),
+    };
+    let context = UpstreamTlsContext {
+        common_tls_context: Some(CommonTlsContext {
+            tls_certificate_sds_secret_configs: vec![config(
+                secret,
+                Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource::default())),
+            )],
+            validation_context_type: Some(ValidationContextType::ValidationContextSdsSecretConfig(config(
+                "ROOTCA",
+                Some(ConfigSourceSpecifier::ApiConfigSource(ApiConfigSource::default())),
+            ))),
+            ..CommonTlsContext::default()
+        }),
+        ..UpstreamTlsContext::default()
+    };
+    let message = Cluster {
+        name: name.to_owned(),
+        transport_socket: Some(TransportSocket {
+            name: "envoy.transport_sockets.tls".to_owned(),
+            config_type: Some(SocketConfig::TypedConfig(Any {
+                type_url: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext".to_owned(),
+                value: context.encode_to_vec(),
+            })),
+        }),
+        ..Cluster::default()
+    };
+    (name.to_owned(), any(CDS, &message))
+}
+
+/// A listener with an HTTP filter whose configuration is discovered.
+pub(crate) fn listener_with_extension(name: &str, filter: &str) -> (String, Any) {
+    let manager = HttpConnectionManager {
+        stat_prefix: "test".to_owned(),
+        route_specifier: Some(RouteSpecifier::RouteConfig(RouteConfiguration::default())),
+        http_filters: vec![HttpFilter {
+            name: filter.to_owned(),
+            config_type: Some(HttpFilterConfig::ConfigDiscovery(ExtensionConfigSource {
+                config_source: Some(ConfigSource {
+                    config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource::default())),
+                    ..ConfigSource::default()
+                }),
+                ..ExtensionConfigSource::default()
+            })),
+            ..HttpFilter::default()
+        }],
+        ..HttpConnectionManager::default()
+    };
+    (name.to_owned(), any(LDS, &listener_of(name, &manager)))
 }
 
 /// Bytes that are no message.
@@ -138,6 +208,10 @@ pub(crate) fn listener(name: &str, routes: &str) -> (String, Any) {
         })),
         ..HttpConnectionManager::default()
     };
+    (name.to_owned(), any(LDS, &listener_of(name, &manager)))
+}
+
+fn listener_of(name: &str, manager: &HttpConnectionManager) -> Listener {
     let filter = Filter {
         name: "http".to_owned(),
         config_type: Some(ConfigType::TypedConfig(Any {
@@ -147,15 +221,14 @@ pub(crate) fn listener(name: &str, routes: &str) -> (String, Any) {
             value: manager.encode_to_vec(),
         })),
     };
-    let message = Listener {
+    Listener {
         name: name.to_owned(),
         filter_chains: vec![FilterChain {
             filters: vec![filter],
             ..FilterChain::default()
         }],
         ..Listener::default()
-    };
-    (name.to_owned(), any(LDS, &message))
+    }
 }
 
 pub(crate) fn routes(name: &str, domain: &str) -> (String, Any) {

@@ -1,0 +1,301 @@
+//! The client against Istio's own control plane, where `AMESH_ISTIOD` names the harness that runs one from YAML files.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use amesh_core::decode::Body;
+use amesh_core::finding::ResourceName;
+use amesh_core::{Dirty, ResourceType, Snapshot, dump};
+use amesh_xds::Replica;
+use amesh_xds::server::{Server, Tls};
+use amesh_xds::session::{Options, Protocol};
+use amesh_xds::stream::{Config, Message, run};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+const COMPARED: [ResourceType; 4] = [
+    ResourceType::Cluster,
+    ResourceType::ClusterLoadAssignment,
+    ResourceType::Listener,
+    ResourceType::RouteConfiguration,
+];
+
+/// A running istiod, which ends with its standard input.
+struct Istiod {
+    child: Child,
+    facts: BTreeMap<String, String>,
+}
+
+impl Drop for Istiod {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        // It is a child of this process, and nothing else can be done about it.
+        let _ = self.child.wait();
+    }
+}
+
+impl Istiod {
+    fn start(harness: &str, config: &Path) -> Self {
+        let mut child = Command::new(harness)
+            .args(["live", "--stop-on-eof", "--log", "error", "--config"])
+            .arg(config)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the harness starts");
+        let output = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut facts = BTreeMap::new();
+        for line in output.lines() {
+            let line = line.expect("text");
+            if line == "ready" {
+                break;
+            }
+            let (name, value) = line.split_once('=').expect("a fact");
+            facts.insert(name.to_owned(), value.to_owned());
+        }
+        Self { child, facts }
+    }
+
+    fn plaintext(&self) -> Server {
+        Server::new(self.facts["plaintext"].parse().expect("an address"))
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let folder = Path::new(&self.facts["config"]);
+        let temporary = folder.join("temporary");
+        std::fs::write(&temporary, text).expect("a file");
+        std::fs::rename(temporary, folder.join(name)).expect("a file");
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.facts["http"]).expect("a connection");
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+}
+
+fn scenario(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../fixtures/scenario/istiod")
+        .join(name)
+}
+
+/// The recording of a scenario: who asked, and what came.
+fn recording(name: &str) -> (Options, Snapshot) {
+    let file = std::fs::read(scenario(name).join("capture.json")).expect("a recording");
+    let dump = dump::read(&file).expect("a dump");
+    let mut options = Options::default();
+    options.node = dump.node.clone().expect("a node");
+    (options, Snapshot::from_resources(dump.resources))
+}
+
+struct Follower {
+    messages: mpsc::Receiver<Message>,
+    replica: Replica,
+    /// The resource to refuse, once.
+    refuse: Option<ResourceName>,
+    _changes: mpsc::Sender<amesh_xds::session::Changes>,
+}
+
+impl Follower {
+    fn start(server: Server, options: Options) -> Self {
+        let (sender, messages) = mpsc::channel(4);
+        let (changes, receiver) = mpsc::channel(4);
+        tokio::spawn(run(Config::new(vec![server], options), sender, receiver));
+        Self {
+            messages,
+            replica: Replica::new(),
+            refuse: None,
+            _changes: changes,
+        }
+    }
+
+    /// Follows until something is told for which `enough` says so.
+    async fn until(&mut self, mut enough: impl FnMut(&Message, &Dirty) -> bool) {
+        let ends = async {
+            while let Some(message) = self.messages.recv().await {
+                let (shown, dirty) = match message {
+                    Message::Update(mut delivery, reply) => {
+                        assert_eq!(delivery.rejected, [], "istiod's own resources are good");
+                        let refused = self.refuse.take_if(|name| {
+                            delivery
+                                .update
+                                .put
+                                .iter()
+                                .any(|put| put.body.kind() == name.kind && put.name == name.name)
+                        });
+                        if let Some(name) = &refused {
+                            delivery.update.put.retain(|put| put.name != name.name);
+                        }
+                        let (dirty, mut verdict) = self.replica.apply(delivery.update);
+                        verdict.rejected = refused
+                            .into_iter()
+                            .map(|name| (name, "refused by a test".to_owned()))
+                            .collect();
+                        reply.send(verdict);
+                        (Message::Absent(Vec::new()), dirty)
+                    }
+                    Message::Disconnected { error, .. } => panic!("{error:?}"),
+                    other => (other, Dirty::default()),
+                };
+                if enough(&shown, &dirty) {
+                    return;
+                }
+            }
+        };
+        timeout(Duration::from_secs(20), ends).await.expect("in time");
+    }
+
+    async fn complete(&mut self) {
+        self.until(|message, _| matches!(message, Message::Complete)).await;
+    }
+}
+
+/// Lists that istiod sends in random order are compared by their length.
+fn same(left: &Body, right: &Body) -> bool {
+    let mixed = |body: &Body| format!("{body:?}").len();
+    left == right || mixed(left) == mixed(right)
+}
+
+fn assert_same(left: &Snapshot, right: &Snapshot, what: &str) {
+    for kind in COMPARED {
+        let names = |snapshot: &Snapshot| {
+            snapshot
+                .resources(kind)
+                .map(|held| held.name.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(left), names(right), "{kind} {what}");
+        for (one, other) in left.resources(kind).zip(right.resources(kind)) {
+            assert!(same(&one.body, &other.body), "{kind} {} {what}", one.name);
+        }
+    }
+}
+
+fn harness() -> Option<String> {
+    let harness = std::env::var("AMESH_ISTIOD").ok();
+    if harness.is_none() {
+        println!("skipped: AMESH_ISTIOD does not name a harness that runs istiod");
+    }
+    harness
+}
+
+#[tokio::test]
+async fn both_protocols_with_and_without_tls_get_what_was_recorded() {
+    let Some(harness) = harness() else { return };
+    for name in ["01-bookinfo-default", "02-request-routing"] {
+        let istiod = Istiod::start(&harness, &scenario(name).join("config"));
+        let token = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(token.path(), "default/bookinfo-productpage").expect("a file");
+        let mut secure = Server::new(istiod.facts["secure"].parse().expect("an address"));
+        let mut tls = Tls::new(&istiod.facts["root-cert"]);
+        tls.server_name = Some("istiod.istio-system.svc".to_owned());
+        secure.tls = Some(tls);
+        secure.token = Some(token.path().to_owned());
+        let (options, recorded) = recording(name);
+        for protocol in [Protocol::StateOfTheWorld, Protocol::Delta] {
+            for server in [istiod.plaintext(), secure.clone()] {
+                let what = format!("{name} {protocol:?} tls {}", server.tls.is_some());
+                let mut options = options.clone();
+                options.protocol = protocol;
+                let mut follower = Follower::start(server, options);
+                follower.complete().await;
+                assert!(follower.replica.snapshot().count(ResourceType::Cluster) > 10, "{what}");
+                assert_same(follower.replica.snapshot(), &recorded, &what);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_pushed_and_a_refusal_reaches_istiod() {
+    let Some(harness) = harness() else { return };
+    for protocol in [Protocol::StateOfTheWorld, Protocol::Delta] {
+        let istiod = Istiod::start(&harness, &scenario("01-bookinfo-default").join("config"));
+        let (mut options, _) = recording("01-bookinfo-default");
+        options.protocol = protocol;
+        let id = options.node.id.clone();
+        let mut follower = Follower::start(istiod.plaintext(), options);
+        follower.complete().await;
+        let clusters = follower.replica.snapshot().count(ResourceType::Cluster);
+
+        // A service that is new brings a cluster, and its endpoints are followed.
+        let entry = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: extra, namespace: default}\nspec:\n  hosts: [extra.example]\n  location: MESH_INTERNAL\n  resolution: STATIC\n  ports: [{number: 8080, name: http, protocol: HTTP}]\n  endpoints: [{address: 10.9.9.9}]\n";
+        istiod.write("extra.yaml", entry);
+        let endpoints = ResourceName {
+            kind: ResourceType::ClusterLoadAssignment,
+            name: "outbound|8080||extra.example".to_owned(),
+        };
+        let routes = ResourceName {
+            kind: ResourceType::RouteConfiguration,
+            name: "8080".to_owned(),
+        };
+        let mut changed = Vec::new();
+        follower
+            .until(|_, dirty| {
+                changed.extend(dirty.changed.iter().cloned());
+                // The routes of the listener that its port brings come last.
+                changed.contains(&endpoints) && changed.contains(&routes)
+            })
+            .await;
+        assert_eq!(
+            follower.replica.snapshot().count(ResourceType::Cluster),
+            clusters + 1,
+            "{protocol:?}"
+        );
+
+        // A change of an endpoint changes its endpoints and nothing else.
+        istiod.write("extra.yaml", &entry.replace("10.9.9.9", "10.9.9.8"));
+        let mut changed = Vec::new();
+        follower
+            .until(|_, dirty| {
+                changed.extend(dirty.changed.iter().cloned());
+                dirty.changed.contains(&endpoints)
+            })
+            .await;
+        assert_eq!(changed, std::slice::from_ref(&endpoints), "{protocol:?}");
+
+        // What is refused is in istiod's own books, and the last good version stays.
+        let cluster = ResourceName {
+            kind: ResourceType::Cluster,
+            ..endpoints.clone()
+        };
+        let rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: extra, namespace: default}\nspec:\n  host: extra.example\n  trafficPolicy: {connectionPool: {tcp: {maxConnections: 7}}}\n";
+        let before = follower.replica.snapshot().get(&cluster).cloned();
+        follower.refuse = Some(cluster.clone());
+        istiod.write("rule.yaml", rule);
+        follower
+            .until(|message, _| matches!(message, Message::Refused(..)))
+            .await;
+        assert_eq!(follower.replica.snapshot().get(&cluster), before.as_ref());
+        let mut books = String::new();
+        for _ in 0..50 {
+            books = istiod.get("/debug/syncz");
+            if books.contains("refused by a test") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(
+            books.contains("refused by a test") && books.contains(id.split('~').nth(2).unwrap_or_default()),
+            "{books}"
+        );
+
+        // The next push is used.
+        istiod.write("rule.yaml", &rule.replace('7', "8"));
+        follower.until(|_, dirty| dirty.changed.contains(&cluster)).await;
+
+        // And what is gone takes its endpoints along.
+        std::fs::remove_file(Path::new(&istiod.facts["config"]).join("extra.yaml")).expect("the file");
+        follower.until(|_, dirty| dirty.changed.contains(&cluster)).await;
+        assert_eq!(follower.replica.snapshot().get(&cluster), None);
+        assert_eq!(follower.replica.snapshot().get(&endpoints), None);
+        assert_eq!(follower.replica.snapshot().count(ResourceType::Cluster), clusters);
+    }
+}
