@@ -1,5 +1,9 @@
 //! Where a control plane is, and how to talk to it.
 
+mod bootstrap;
+
+pub use bootstrap::{BootstrapError, from_bootstrap};
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -40,8 +40,20 @@ impl Drop for Istiod {
 
 impl Istiod {
     fn start(harness: &str, config: &Path) -> Self {
+        Self::start_at(harness, config, "127.0.0.1:0")
+    }
+
+    fn start_at(harness: &str, config: &Path, address: &str) -> Self {
         let mut child = Command::new(harness)
-            .args(["live", "--stop-on-eof", "--log", "error", "--config"])
+            .args([
+                "live",
+                "--stop-on-eof",
+                "--log",
+                "error",
+                "--listen",
+                address,
+                "--config",
+            ])
             .arg(config)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -100,6 +112,8 @@ struct Follower {
     replica: Replica,
     /// The resource to refuse, once.
     refuse: Option<ResourceName>,
+    /// Whether the connection may break.
+    patient: bool,
     _changes: mpsc::Sender<amesh_xds::session::Changes>,
 }
 
@@ -112,6 +126,7 @@ impl Follower {
             messages,
             replica: Replica::new(),
             refuse: None,
+            patient: false,
             _changes: changes,
         }
     }
@@ -141,7 +156,7 @@ impl Follower {
                         reply.send(verdict);
                         (Message::Absent(Vec::new()), dirty)
                     }
-                    Message::Disconnected { error, .. } => panic!("{error:?}"),
+                    Message::Disconnected { error, .. } if !self.patient => panic!("{error:?}"),
                     other => (other, Dirty::default()),
                 };
                 if enough(&shown, &dirty) {
@@ -297,5 +312,47 @@ async fn a_change_is_pushed_and_a_refusal_reaches_istiod() {
         assert_eq!(follower.replica.snapshot().get(&cluster), None);
         assert_eq!(follower.replica.snapshot().get(&endpoints), None);
         assert_eq!(follower.replica.snapshot().count(ResourceType::Cluster), clusters);
+    }
+}
+
+#[tokio::test]
+async fn an_istiod_that_is_restarted_changes_nothing_until_something_changes() {
+    let Some(harness) = harness() else { return };
+    let config = scenario("01-bookinfo-default").join("config");
+    for protocol in [Protocol::StateOfTheWorld, Protocol::Delta] {
+        let istiod = Istiod::start(&harness, &config);
+        let address = istiod.facts["plaintext"].clone();
+        let (mut options, _) = recording("01-bookinfo-default");
+        options.protocol = protocol;
+        let mut follower = Follower::start(istiod.plaintext(), options);
+        follower.complete().await;
+        follower.patient = true;
+        drop(istiod);
+        follower
+            .until(|message, _| matches!(message, Message::Disconnected { .. }))
+            .await;
+        let clusters = follower.replica.snapshot().count(ResourceType::Cluster);
+
+        let istiod = Istiod::start_at(&harness, &config, &address);
+        let mut changed = Vec::new();
+        let mut updates = 0;
+        follower
+            .until(|message, dirty| {
+                changed.extend(dirty.changed.iter().cloned());
+                // An update is shown as an empty list. There is one for each type.
+                updates += usize::from(matches!(message, Message::Absent(names) if names.is_empty()));
+                updates == COMPARED.len()
+            })
+            .await;
+        assert_eq!(changed, [], "{protocol:?}");
+        assert_eq!(follower.replica.snapshot().count(ResourceType::Cluster), clusters);
+
+        let entry = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: late, namespace: default}\nspec:\n  hosts: [late.example]\n  location: MESH_INTERNAL\n  resolution: STATIC\n  ports: [{number: 8080, name: http, protocol: HTTP}]\n  endpoints: [{address: 10.9.9.9}]\n";
+        istiod.write("late.yaml", entry);
+        let late = ResourceName {
+            kind: ResourceType::Cluster,
+            name: "outbound|8080||late.example".to_owned(),
+        };
+        follower.until(|_, dirty| dirty.changed.contains(&late)).await;
     }
 }
