@@ -54,7 +54,7 @@ pub(crate) static FEATURE: Feature = Feature {
                     "drain_type",
                     "says when Envoy closes connections of a listener that goes away",
                 ),
-                unsupported("listener_filters", &LISTENER_FILTER),
+                exact("listener_filters", "decides by their types: see the extensions"),
                 irrelevant(
                     "listener_filters_timeout",
                     "bounds the inspection of a connection's first bytes, which APISIX does not need for HTTP",

@@ -64,7 +64,7 @@ pub(crate) static FEATURE: Feature = Feature {
             exact("ignore_port_in_host_matching", "route.vars[]: http_host"),
             unsupported("vhost_header", &VHOST_HEADER),
             unsupported("ignore_path_parameters_in_path_matching", &PATH_PARAMETERS),
-            unsupported("typed_per_filter_config", &http_filter::PER_ROUTE),
+            exact("typed_per_filter_config", "decides by their types: see the extensions"),
             irrelevant("metadata", "read by no filter that is carried over"),
             unsupported("route_specifiers", &SPECIFIERS),
         ],

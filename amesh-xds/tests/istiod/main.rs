@@ -1,10 +1,10 @@
 //! The client against Istio's own control plane, where `AMESH_ISTIOD` names the harness that runs one from YAML files.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "../../../amesh-cli/tests/support/istiod.rs"]
+mod istiod;
+
+use std::path::Path;
 use std::time::Duration;
 
 use amesh_core::decode::Body;
@@ -17,6 +17,8 @@ use amesh_xds::stream::{Config, Message, run};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use istiod::{Istiod, scenario, wait_until};
+
 const COMPARED: [ResourceType; 4] = [
     ResourceType::Cluster,
     ResourceType::ClusterLoadAssignment,
@@ -24,78 +26,13 @@ const COMPARED: [ResourceType; 4] = [
     ResourceType::RouteConfiguration,
 ];
 
-/// A running istiod, which ends with its standard input.
-struct Istiod {
-    child: Child,
-    facts: BTreeMap<String, String>,
+/// Starts an istiod that logs only what went wrong.
+fn start(harness: &Path, config: &Path) -> Istiod {
+    Istiod::start(harness, config, &["--log", "error"])
 }
 
-impl Drop for Istiod {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        // It is a child of this process, and nothing else can be done about it.
-        let _ = self.child.wait();
-    }
-}
-
-impl Istiod {
-    fn start(harness: &str, config: &Path) -> Self {
-        Self::start_at(harness, config, "127.0.0.1:0")
-    }
-
-    fn start_at(harness: &str, config: &Path, address: &str) -> Self {
-        let mut child = Command::new(harness)
-            .args([
-                "live",
-                "--stop-on-eof",
-                "--log",
-                "error",
-                "--listen",
-                address,
-                "--config",
-            ])
-            .arg(config)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the harness starts");
-        let output = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut facts = BTreeMap::new();
-        for line in output.lines() {
-            let line = line.expect("text");
-            if line == "ready" {
-                break;
-            }
-            let (name, value) = line.split_once('=').expect("a fact");
-            facts.insert(name.to_owned(), value.to_owned());
-        }
-        Self { child, facts }
-    }
-
-    fn plaintext(&self) -> Server {
-        Server::new(self.facts["plaintext"].parse().expect("an address"))
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let folder = Path::new(&self.facts["config"]);
-        let temporary = folder.join("temporary");
-        std::fs::write(&temporary, text).expect("a file");
-        std::fs::rename(temporary, folder.join(name)).expect("a file");
-    }
-
-    fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(&self.facts["http"]).expect("a connection");
-        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("a request");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        answer
-    }
-}
-
-fn scenario(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../fixtures/scenario/istiod")
-        .join(name)
+fn plaintext(istiod: &Istiod) -> Server {
+    Server::new(istiod.plaintext().parse().expect("an address"))
 }
 
 /// The recording of a scenario: who asked, and what came.
@@ -193,29 +130,21 @@ fn assert_same(left: &Snapshot, right: &Snapshot, what: &str) {
     }
 }
 
-fn harness() -> Option<String> {
-    let harness = std::env::var("AMESH_ISTIOD").ok();
-    if harness.is_none() {
-        println!("skipped: AMESH_ISTIOD does not name a harness that runs istiod");
-    }
-    harness
-}
-
 #[tokio::test]
 async fn both_protocols_with_and_without_tls_get_what_was_recorded() {
-    let Some(harness) = harness() else { return };
+    let Some(harness) = istiod::harness() else { return };
     for name in ["01-bookinfo-default", "02-request-routing"] {
-        let istiod = Istiod::start(&harness, &scenario(name).join("config"));
+        let istiod = start(&harness, &scenario(name).join("config"));
         let token = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(token.path(), "default/bookinfo-productpage").expect("a file");
-        let mut secure = Server::new(istiod.facts["secure"].parse().expect("an address"));
-        let mut tls = Tls::new(&istiod.facts["root-cert"]);
+        let mut secure = Server::new(istiod.secure().parse().expect("an address"));
+        let mut tls = Tls::new(istiod.root_cert());
         tls.server_name = Some("istiod.istio-system.svc".to_owned());
         secure.tls = Some(tls);
         secure.token = Some(token.path().to_owned());
         let (options, recorded) = recording(name);
         for protocol in [Protocol::StateOfTheWorld, Protocol::Delta] {
-            for server in [istiod.plaintext(), secure.clone()] {
+            for server in [plaintext(&istiod), secure.clone()] {
                 let what = format!("{name} {protocol:?} tls {}", server.tls.is_some());
                 let mut options = options.clone();
                 options.protocol = protocol;
@@ -230,19 +159,19 @@ async fn both_protocols_with_and_without_tls_get_what_was_recorded() {
 
 #[tokio::test]
 async fn a_change_is_pushed_and_a_refusal_reaches_istiod() {
-    let Some(harness) = harness() else { return };
+    let Some(harness) = istiod::harness() else { return };
     for protocol in [Protocol::StateOfTheWorld, Protocol::Delta] {
-        let istiod = Istiod::start(&harness, &scenario("01-bookinfo-default").join("config"));
+        let istiod = start(&harness, &scenario("01-bookinfo-default").join("config"));
         let (mut options, _) = recording("01-bookinfo-default");
         options.protocol = protocol;
         let id = options.node.id.clone();
-        let mut follower = Follower::start(istiod.plaintext(), options);
+        let mut follower = Follower::start(plaintext(&istiod), options);
         follower.complete().await;
         let clusters = follower.replica.snapshot().count(ResourceType::Cluster);
 
         // A service that is new brings a cluster, and its endpoints are followed.
         let entry = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: extra, namespace: default}\nspec:\n  hosts: [extra.example]\n  location: MESH_INTERNAL\n  resolution: STATIC\n  ports: [{number: 8080, name: http, protocol: HTTP}]\n  endpoints: [{address: 10.9.9.9}]\n";
-        istiod.write("extra.yaml", entry);
+        istiod.write("extra.yaml", entry).expect("a file");
         let endpoints = ResourceName {
             kind: ResourceType::ClusterLoadAssignment,
             name: "outbound|8080||extra.example".to_owned(),
@@ -266,7 +195,9 @@ async fn a_change_is_pushed_and_a_refusal_reaches_istiod() {
         );
 
         // A change of an endpoint changes its endpoints and nothing else.
-        istiod.write("extra.yaml", &entry.replace("10.9.9.9", "10.9.9.8"));
+        istiod
+            .write("extra.yaml", &entry.replace("10.9.9.9", "10.9.9.8"))
+            .expect("a file");
         let mut changed = Vec::new();
         follower
             .until(|_, dirty| {
@@ -284,30 +215,24 @@ async fn a_change_is_pushed_and_a_refusal_reaches_istiod() {
         let rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: extra, namespace: default}\nspec:\n  host: extra.example\n  trafficPolicy: {connectionPool: {tcp: {maxConnections: 7}}}\n";
         let before = follower.replica.snapshot().get(&cluster).cloned();
         follower.refuse = Some(cluster.clone());
-        istiod.write("rule.yaml", rule);
+        istiod.write("rule.yaml", rule).expect("a file");
         follower
             .until(|message, _| matches!(message, Message::Refused(..)))
             .await;
         assert_eq!(follower.replica.snapshot().get(&cluster), before.as_ref());
-        let mut books = String::new();
-        for _ in 0..50 {
-            books = istiod.get("/debug/syncz");
-            if books.contains("refused by a test") {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert!(
-            books.contains("refused by a test") && books.contains(id.split('~').nth(2).unwrap_or_default()),
-            "{books}"
-        );
+        let pod = id.split('~').nth(2).unwrap_or_default();
+        let told = || {
+            let books = istiod.get("/debug/syncz");
+            books.contains("refused by a test") && books.contains(pod)
+        };
+        assert!(wait_until(told), "{}", istiod.get("/debug/syncz"));
 
         // The next push is used.
-        istiod.write("rule.yaml", &rule.replace('7', "8"));
+        istiod.write("rule.yaml", &rule.replace('7', "8")).expect("a file");
         follower.until(|_, dirty| dirty.changed.contains(&cluster)).await;
 
         // And what is gone takes its endpoints along.
-        std::fs::remove_file(Path::new(&istiod.facts["config"]).join("extra.yaml")).expect("the file");
+        istiod.remove("extra.yaml").expect("the file");
         follower.until(|_, dirty| dirty.changed.contains(&cluster)).await;
         assert_eq!(follower.replica.snapshot().get(&cluster), None);
         assert_eq!(follower.replica.snapshot().get(&endpoints), None);
@@ -317,14 +242,14 @@ async fn a_change_is_pushed_and_a_refusal_reaches_istiod() {
 
 #[tokio::test]
 async fn an_istiod_that_is_restarted_changes_nothing_until_something_changes() {
-    let Some(harness) = harness() else { return };
+    let Some(harness) = istiod::harness() else { return };
     let config = scenario("01-bookinfo-default").join("config");
     for protocol in [Protocol::StateOfTheWorld, Protocol::Delta] {
-        let istiod = Istiod::start(&harness, &config);
-        let address = istiod.facts["plaintext"].clone();
+        let istiod = start(&harness, &config);
+        let address = istiod.plaintext().to_owned();
         let (mut options, _) = recording("01-bookinfo-default");
         options.protocol = protocol;
-        let mut follower = Follower::start(istiod.plaintext(), options);
+        let mut follower = Follower::start(plaintext(&istiod), options);
         follower.complete().await;
         follower.patient = true;
         drop(istiod);
@@ -333,7 +258,7 @@ async fn an_istiod_that_is_restarted_changes_nothing_until_something_changes() {
             .await;
         let clusters = follower.replica.snapshot().count(ResourceType::Cluster);
 
-        let istiod = Istiod::start_at(&harness, &config, &address);
+        let istiod = Istiod::start(&harness, &config, &["--log", "error", "--listen", &address]);
         let mut changed = Vec::new();
         let mut updates = 0;
         follower
@@ -348,7 +273,7 @@ async fn an_istiod_that_is_restarted_changes_nothing_until_something_changes() {
         assert_eq!(follower.replica.snapshot().count(ResourceType::Cluster), clusters);
 
         let entry = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: late, namespace: default}\nspec:\n  hosts: [late.example]\n  location: MESH_INTERNAL\n  resolution: STATIC\n  ports: [{number: 8080, name: http, protocol: HTTP}]\n  endpoints: [{address: 10.9.9.9}]\n";
-        istiod.write("late.yaml", entry);
+        istiod.write("late.yaml", entry).expect("a file");
         let late = ResourceName {
             kind: ResourceType::Cluster,
             name: "outbound|8080||late.example".to_owned(),

@@ -33,7 +33,7 @@ pub(crate) static FEATURE: Feature = Feature {
                 "names the Istio object that the route came from; read by no filter that is carried over",
             ),
             irrelevant("decorator", "names the span of a trace"),
-            unsupported("typed_per_filter_config", &http_filter::PER_ROUTE),
+            exact("typed_per_filter_config", "decides by their types: see the extensions"),
             unsupported("request_headers_to_add", &HEADERS),
             unsupported("request_headers_to_remove", &HEADERS),
             unsupported("response_headers_to_add", &HEADERS),

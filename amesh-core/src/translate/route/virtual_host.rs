@@ -33,7 +33,7 @@ pub(crate) static FEATURE: Feature = Feature {
             unsupported("response_headers_to_add", &HEADERS),
             unsupported("response_headers_to_remove", &HEADERS),
             unsupported("cors", &CORS),
-            unsupported("typed_per_filter_config", &http_filter::PER_ROUTE),
+            exact("typed_per_filter_config", "decides by their types: see the extensions"),
             unsupported("include_request_attempt_count", &ATTEMPT_COUNT),
             unsupported("include_attempt_count_in_response", &ATTEMPT_COUNT),
             unsupported("retry_policy", &RETRY),

@@ -46,7 +46,7 @@ pub(crate) static FEATURE: Feature = Feature {
                 unsupported("request_headers_to_remove", &HEADERS),
                 unsupported("response_headers_to_add", &HEADERS),
                 unsupported("response_headers_to_remove", &HEADERS),
-                unsupported("typed_per_filter_config", &http_filter::PER_ROUTE),
+                exact("typed_per_filter_config", "decides by their types: see the extensions"),
                 unsupported("host_rewrite_literal", &HOST_REWRITE),
             ],
         },
