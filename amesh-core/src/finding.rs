@@ -113,6 +113,13 @@ impl<'o> Findings<'o> {
         self.push(rule, at, None);
     }
 
+    /// Adds a finding where the field is set.
+    pub(crate) fn add_if(&self, set: bool, rule: &'static Rule, at: Path<'_>) {
+        if set {
+            self.add(rule, at);
+        }
+    }
+
     /// Adds a finding with what the rule's summary cannot know.
     pub(crate) fn add_with(&self, rule: &'static Rule, at: Path<'_>, detail: impl Into<String>) {
         self.push(rule, at, Some(detail.into()));

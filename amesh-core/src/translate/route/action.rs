@@ -203,15 +203,14 @@ pub(super) fn route_action(
         cluster_specifier,
         host_rewrite_specifier,
     } = action;
-    let report = |set: bool, rule: &'static Rule, field: &'static str| {
-        if set {
-            findings.add(rule, at.field(field));
-        }
-    };
-    report(!prefix_rewrite.is_empty(), &PATH_REWRITE, "prefix_rewrite");
-    report(regex_rewrite.is_some(), &PATH_REWRITE, "regex_rewrite");
-    report(path_rewrite_policy.is_some(), &PATH_REWRITE, "path_rewrite_policy");
-    report(!path_rewrite.is_empty(), &PATH_REWRITE, "path_rewrite");
+    findings.add_if(!prefix_rewrite.is_empty(), &PATH_REWRITE, at.field("prefix_rewrite"));
+    findings.add_if(regex_rewrite.is_some(), &PATH_REWRITE, at.field("regex_rewrite"));
+    findings.add_if(
+        path_rewrite_policy.is_some(),
+        &PATH_REWRITE,
+        at.field("path_rewrite_policy"),
+    );
+    findings.add_if(!path_rewrite.is_empty(), &PATH_REWRITE, at.field("path_rewrite"));
     if let Some(specifier) = host_rewrite_specifier {
         let field = match specifier {
             HostRewriteSpecifier::HostRewriteLiteral(_) => "host_rewrite_literal",
@@ -222,10 +221,14 @@ pub(super) fn route_action(
         };
         findings.add(&HOST_REWRITE, at.field(field));
     }
-    report(*append_x_forwarded_host, &FORWARDED_HOST, "append_x_forwarded_host");
+    findings.add_if(
+        *append_x_forwarded_host,
+        &FORWARDED_HOST,
+        at.field("append_x_forwarded_host"),
+    );
     match timeout {
         None => findings.add_with(&TIMEOUT, at.field("timeout"), "unset, which is 15 s to Envoy"),
-        Some(timeout) => report(!is_zero(timeout), &TIMEOUT, "timeout"),
+        Some(timeout) => findings.add_if(!is_zero(timeout), &TIMEOUT, at.field("timeout")),
     }
     for (duration, field) in [
         (idle_timeout.as_ref(), "idle_timeout"),
@@ -233,30 +236,38 @@ pub(super) fn route_action(
         (max_grpc_timeout.as_ref(), "max_grpc_timeout"),
     ] {
         // Zero is no timeout, which is what APISIX is told.
-        report(duration.is_some_and(|duration| !is_zero(duration)), &TIMEOUT, field);
+        findings.add_if(
+            duration.is_some_and(|duration| !is_zero(duration)),
+            &TIMEOUT,
+            at.field(field),
+        );
     }
-    report(max_stream_duration.is_some(), &TIMEOUT, "max_stream_duration");
-    report(retry_policy.is_some(), &RETRY, "retry_policy");
-    report(
+    findings.add_if(max_stream_duration.is_some(), &TIMEOUT, at.field("max_stream_duration"));
+    findings.add_if(retry_policy.is_some(), &RETRY, at.field("retry_policy"));
+    findings.add_if(
         retry_policy_typed_config.is_some(),
         &RETRY_EXTENSION,
-        "retry_policy_typed_config",
+        at.field("retry_policy_typed_config"),
     );
-    report(!request_mirror_policies.is_empty(), &MIRROR, "request_mirror_policies");
-    report(!rate_limits.is_empty(), &RATE_LIMIT, "rate_limits");
-    report(!hash_policy.is_empty(), &HASH, "hash_policy");
-    report(cors.is_some(), &CORS, "cors");
-    report(
+    findings.add_if(
+        !request_mirror_policies.is_empty(),
+        &MIRROR,
+        at.field("request_mirror_policies"),
+    );
+    findings.add_if(!rate_limits.is_empty(), &RATE_LIMIT, at.field("rate_limits"));
+    findings.add_if(!hash_policy.is_empty(), &HASH, at.field("hash_policy"));
+    findings.add_if(cors.is_some(), &CORS, at.field("cors"));
+    findings.add_if(
         internal_redirect_policy.is_some(),
         &INTERNAL_REDIRECT,
-        "internal_redirect_policy",
+        at.field("internal_redirect_policy"),
     );
-    report(
+    findings.add_if(
         *internal_redirect_action != 0,
         &INTERNAL_REDIRECT,
-        "internal_redirect_action",
+        at.field("internal_redirect_action"),
     );
-    report(hedge_policy.is_some(), &HEDGE, "hedge_policy");
+    findings.add_if(hedge_policy.is_some(), &HEDGE, at.field("hedge_policy"));
 
     let unavailable = not_found_status(*cluster_not_found_response_code);
     let refuse = |rule: &'static Rule, field: &'static str| {

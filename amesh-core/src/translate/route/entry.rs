@@ -141,11 +141,6 @@ pub(super) fn entry(route: &Route, clusters: &Clusters<'_>, at: Path<'_>, findin
         route_specifiers,
         action,
     } = route;
-    let report = |set: bool, rule: &'static Rule, field: &'static str| {
-        if set {
-            findings.add(rule, at.field(field));
-        }
-    };
     let headers = Changes {
         request_headers_to_add,
         request_headers_to_remove,
@@ -153,7 +148,7 @@ pub(super) fn entry(route: &Route, clusters: &Clusters<'_>, at: Path<'_>, findin
         response_headers_to_remove,
     };
     header_mutation::report(&headers, at, findings);
-    report(tracing.is_some(), &TRACING, "tracing");
+    findings.add_if(tracing.is_some(), &TRACING, at.field("tracing"));
 
     let matched = matching(
         r#match

@@ -117,12 +117,7 @@ pub(super) fn virtual_host<'a>(
         metadata: _,
         route_specifiers,
     } = host;
-    let report = |set: bool, rule: &'static Rule, field: &'static str| {
-        if set {
-            findings.add(rule, at.field(field));
-        }
-    };
-    report(!rate_limits.is_empty(), &RATE_LIMIT, "rate_limits");
+    findings.add_if(!rate_limits.is_empty(), &RATE_LIMIT, at.field("rate_limits"));
     let headers = Changes {
         request_headers_to_add,
         request_headers_to_remove,
@@ -130,30 +125,34 @@ pub(super) fn virtual_host<'a>(
         response_headers_to_remove,
     };
     header_mutation::report(&headers, at, findings);
-    report(cors.is_some(), &CORS, "cors");
-    report(
+    findings.add_if(cors.is_some(), &CORS, at.field("cors"));
+    findings.add_if(
         *include_request_attempt_count,
         &ATTEMPT_COUNT,
-        "include_request_attempt_count",
+        at.field("include_request_attempt_count"),
     );
-    report(
+    findings.add_if(
         *include_attempt_count_in_response,
         &ATTEMPT_COUNT,
-        "include_attempt_count_in_response",
+        at.field("include_attempt_count_in_response"),
     );
-    report(
+    findings.add_if(
         *include_is_timeout_retry_header,
         &ATTEMPT_COUNT,
-        "include_is_timeout_retry_header",
+        at.field("include_is_timeout_retry_header"),
     );
-    report(retry_policy.is_some(), &RETRY, "retry_policy");
-    report(
+    findings.add_if(retry_policy.is_some(), &RETRY, at.field("retry_policy"));
+    findings.add_if(
         retry_policy_typed_config.is_some(),
         &RETRY_EXTENSION,
-        "retry_policy_typed_config",
+        at.field("retry_policy_typed_config"),
     );
-    report(hedge_policy.is_some(), &HEDGE, "hedge_policy");
-    report(!request_mirror_policies.is_empty(), &MIRROR, "request_mirror_policies");
+    findings.add_if(hedge_policy.is_some(), &HEDGE, at.field("hedge_policy"));
+    findings.add_if(
+        !request_mirror_policies.is_empty(),
+        &MIRROR,
+        at.field("request_mirror_policies"),
+    );
 
     let mut refused = None;
     for (set, field) in [
