@@ -6,6 +6,7 @@ mod diff;
 mod explain;
 mod man;
 mod translate;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,7 @@ enum Command {
     Explain(explain::Explain),
     Coverage(coverage::Coverage),
     Diff(diff::Diff),
+    Watch(Box<watch::Watch>),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -41,6 +43,7 @@ impl Cli {
             Command::Explain(command) => command.run(),
             Command::Coverage(command) => command.run(),
             Command::Diff(command) => command.run(),
+            Command::Watch(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
         }

@@ -56,6 +56,11 @@ impl Failure {
         }
     }
 
+    /// What went wrong, in a line.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Adds what may help.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());

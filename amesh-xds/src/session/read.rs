@@ -86,7 +86,9 @@ pub(super) fn read(state: &State, response: Response, keep_when_all_removed: boo
             version,
             update: Update::default(),
             rejected: nameless,
+            unchanged: Vec::new(),
             kept: Vec::new(),
+            full,
         },
         accepted: Vec::new(),
         answered: by_name.keys().cloned().collect(),
@@ -105,7 +107,10 @@ pub(super) fn read(state: &State, response: Response, keep_when_all_removed: boo
 
     for (name, (version, content)) in by_name {
         let digest = match content {
-            Content::Unchanged => None,
+            Content::Unchanged => {
+                read.delivery.unchanged.push(name.clone());
+                None
+            }
             Content::Changed(resource, digest) => {
                 read.delivery.update.put.push(*resource);
                 Some(digest)
