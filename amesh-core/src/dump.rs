@@ -14,16 +14,20 @@ mod guess;
 mod lenient;
 mod message;
 mod outline;
+mod raw;
 mod reader;
 mod redacted;
 mod section;
 mod text;
+mod write;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
 
 use crate::decode::{Rejected, Resource};
 use crate::feature::Feature;
 use crate::finding::{Finding, Outcome, Rule};
+
+pub use write::{Captured, LeftOut, WriteOptions, Written, write};
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "dump",

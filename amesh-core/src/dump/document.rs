@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::outline::{Kind, Members, items, kind};
 use super::reader::{Reader, members};
-use super::{Error, GIVE, Shape, foreign, guess, section};
+use super::{Error, GIVE, Shape, foreign, guess, raw, section};
 use crate::decode::ResourceType;
 use crate::field_path::Path;
 
@@ -176,6 +176,7 @@ fn config_dump(configs: &[&RawValue], at: Path<'_>, reader: &mut Reader) {
         match message.strip_prefix(ADMIN) {
             // Other sections repeat what the bootstrap has of static resources.
             Some("BootstrapConfigDump") => bootstrap_dump(outline, !listeners && !clusters, at, reader),
+            _ if raw::resource(json, at).is_some() => reader.resource(json, None, at),
             Some(message) => {
                 if !section::read_single(reader, message, json, at) {
                     section::read(reader, outline, listeners, at);

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::message::{Encoded, encode, encode_any};
 use super::outline::{Kind, Members, kind};
 use super::{DUPLICATE_NAME, INLINE_ROUTES, PRIVATE_KEY_REDACTED};
-use super::{Dump, Shape, redacted};
+use super::{Dump, Shape, raw, redacted};
 use crate::decode::{Body, Reason, Rejected, Resource, ResourceType, decode};
 use crate::descriptor;
 use crate::finding::{Finding, Path, ResourceName, Rule};
@@ -50,6 +50,12 @@ impl Reader {
         if kind(json) != Kind::Object {
             return self.reject(json, expected, json_error(at, "expected an object"));
         }
+        if let Some(raw) = raw::resource(json, at) {
+            return match raw {
+                Ok((type_url, bytes)) => self.raw(&type_url, &bytes, at),
+                Err(reason) => self.reject(json, expected, reason),
+            };
+        }
         let (type_url, encoded) = match encoded(json, expected, at) {
             Ok(encoded) => encoded,
             Err(reason) => return self.reject(json, expected, reason),
@@ -77,11 +83,19 @@ impl Reader {
         }
     }
 
+    /// Takes a resource as it came over the wire: what is said of it is what would have been said then.
+    fn raw(&mut self, type_url: &str, bytes: &[u8], at: Path<'_>) {
+        match decode(type_url, bytes) {
+            Ok(resource) => self.push(resource, at),
+            Err(rejected) => self.rejected.push(rejected),
+        }
+    }
+
     fn push(&mut self, resource: Resource, at: Path<'_>) {
         let kind = resource.body.kind();
         if let Body::Secret(secret) = &resource.body {
             for field in redacted::fields(secret) {
-                self.finding(&PRIVATE_KEY_REDACTED, kind, &resource.name, field, None);
+                self.finding(&PRIVATE_KEY_REDACTED, kind, &resource.name, &field, None);
             }
         }
         let key = (kind, resource.name.clone());
