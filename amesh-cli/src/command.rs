@@ -1,5 +1,6 @@
 //! The commands, one file each, and the options that several of them share.
 
+mod capture;
 mod completions;
 mod coverage;
 mod diff;
@@ -30,6 +31,7 @@ enum Command {
     Explain(explain::Explain),
     Coverage(coverage::Coverage),
     Diff(diff::Diff),
+    Capture(Box<capture::Capture>),
     Watch(Box<watch::Watch>),
     Completions(completions::Completions),
     Man(man::Man),
@@ -43,6 +45,7 @@ impl Cli {
             Command::Explain(command) => command.run(),
             Command::Coverage(command) => command.run(),
             Command::Diff(command) => command.run(),
+            Command::Capture(command) => command.run(),
             Command::Watch(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),

@@ -15,6 +15,9 @@ pub(crate) const INPUT: u8 = 3;
 /// The output cannot be written.
 pub(crate) const OUTPUT: u8 = 4;
 
+/// The control plane did not answer, or did not send everything.
+pub(crate) const INCOMPLETE: u8 = 5;
+
 /// The table of exit statuses, as `--help` and the manual show it.
 pub(crate) const STATUSES: &str = "\
 Exit status:
@@ -22,7 +25,8 @@ Exit status:
   1  translate: a finding is at or above --deny; diff: something differs
   2  the command line is wrong, or a name is unknown
   3  the input cannot be read, or is not what was asked for
-  4  the output cannot be written";
+  4  the output cannot be written
+  5  capture: the control plane did not answer, or did not send everything in time";
 
 /// A failure as the user sees it: `error: ...`, then what may help.
 #[derive(Debug)]
@@ -46,6 +50,11 @@ impl Failure {
     /// The output cannot be written.
     pub(crate) fn output(message: impl Into<String>) -> Self {
         Self::new(OUTPUT, message)
+    }
+
+    /// The control plane did not answer.
+    pub(crate) fn incomplete(message: impl Into<String>) -> Self {
+        Self::new(INCOMPLETE, message)
     }
 
     fn new(status: u8, message: impl Into<String>) -> Self {

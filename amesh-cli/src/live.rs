@@ -1,5 +1,6 @@
 //! A control plane followed live: what `capture` and `watch` share.
 
+pub(crate) mod capture;
 pub(crate) mod mesh;
 pub(crate) mod trouble;
 

@@ -290,7 +290,7 @@ impl Session {
             };
             let read = read::read(state, response, self.options.keep_when_all_removed);
             state.nonce.clone_from(&read.nonce);
-            for name in &read.answered {
+            for name in &read.delivery.answered {
                 state.awaited.remove(name);
             }
             self.pending = Some(Pending {

@@ -143,13 +143,10 @@ impl Mesh {
 
     /// Remembers which resources are not used.
     fn judge(&mut self, delivery: &Delivery) {
-        let put = delivery.update.put.iter().map(|resource| &resource.name);
-        let removed = delivery.update.removed.iter().map(|name| &name.name);
-        let good: BTreeSet<&String> = put.chain(removed).chain(&delivery.unchanged).collect();
         let before = std::mem::take(&mut self.rejected);
         for (key, text) in before {
             let (kind, name) = &key;
-            let judged = delivery.full || name.as_ref().is_none_or(|name| good.contains(name));
+            let judged = delivery.full || name.as_ref().is_none_or(|name| delivery.answered.contains(name));
             if judged && *kind == Some(delivery.kind) {
                 self.pending.accept(text);
             } else {

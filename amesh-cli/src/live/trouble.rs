@@ -1,7 +1,11 @@
 //! Why there is no connection, in one line, and what to do about it.
 
+use std::fmt;
+
 use amesh_xds::server::Address;
 use amesh_xds::stream::{Code, Error};
+
+use crate::render::style::HELP;
 
 /// What is wrong with a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +24,16 @@ impl Trouble {
         Self {
             help: help(error, &text),
             message: text.get(..end).unwrap_or(&text).to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match self.help {
+            Some(help) => write!(f, "; {HELP}help{HELP:#}: {help}"),
+            None => Ok(()),
         }
     }
 }

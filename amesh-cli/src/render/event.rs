@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::diff::Difference;
-use super::style::{self, ERROR, HELP, NOTE, STRONG, WARNING};
+use super::style::{self, ERROR, NOTE, STRONG, WARNING};
 use crate::live::mesh::{Push, Totals, listed};
 use crate::live::trouble::Trouble;
 
@@ -82,13 +82,10 @@ impl Event<'_> {
                 let seconds = retry.as_secs_f64();
                 match trouble {
                     None => writeln!(out, "{server} ended the stream; trying again in {seconds:.1} s"),
-                    Some(Trouble { message, help }) => {
-                        write!(out, "{ERROR}error{ERROR:#}: {server}: {message}")?;
-                        if let Some(help) = help {
-                            write!(out, "; {HELP}help{HELP:#}: {help}")?;
-                        }
-                        writeln!(out, "; trying again until it answers")
-                    }
+                    Some(trouble) => writeln!(
+                        out,
+                        "{ERROR}error{ERROR:#}: {server}: {trouble}; trying again until it answers"
+                    ),
                 }
             }
             Self::Push(push) => text(push, look.verbose, out),
