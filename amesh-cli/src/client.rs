@@ -56,11 +56,11 @@ struct Who {
     /// The proxy to stand in for: KIND~IP~POD.NAMESPACE~DOMAIN, with KIND `sidecar` or `router` (a gateway)
     #[arg(long, value_name = "ID", conflicts_with_all = ["bootstrap", "node_from_env"])]
     node: Option<String>,
-    /// A label of its pod, KEY=VALUE; repeatable
-    #[arg(long, value_name = "LABEL", value_parser = pair)]
+    /// A label of its pod; repeatable
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     label: Vec<(String, String)>,
-    /// Metadata of the node, KEY=VALUE with a VALUE in JSON or a plain text; repeatable
-    #[arg(long, value_name = "DATA", value_parser = pair)]
+    /// Metadata of the node: a VALUE in JSON or, if it is none, a text; repeatable
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
     /// Take the node, and the control plane if none is named, from an Envoy or gRPC bootstrap file or from a dump
     #[arg(long, value_name = "FILE", conflicts_with = "node_from_env")]

@@ -21,7 +21,7 @@ pub(crate) const INCOMPLETE: u8 = 5;
 /// The table of exit statuses, as `--help` and the manual show it.
 pub(crate) const STATUSES: &str = "\
 Exit status:
-  0  done (diff: nothing differs)
+  0  done (diff: nothing differs; watch: interrupted)
   1  translate: a finding is at or above --deny; diff: something differs
   2  the command line is wrong, or a name is unknown
   3  the input cannot be read, or is not what was asked for

@@ -32,8 +32,6 @@ use crate::render::style::{ERROR, HELP, WARNING};
 #[derive(Debug, Args)]
 #[command(after_help = STATUSES)]
 pub(super) struct Capture {
-    #[command(flatten)]
-    client: Client,
     /// Write the dump to this file, which is replaced in one step
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
@@ -46,6 +44,8 @@ pub(super) struct Capture {
     /// Print only errors
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    client: Client,
 }
 
 /// How a capture ended.

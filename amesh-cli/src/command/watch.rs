@@ -33,8 +33,6 @@ const RETRY: Duration = Duration::from_secs(2);
 #[derive(Debug, Args)]
 #[command(after_help = STATUSES)]
 pub(super) struct Watch {
-    #[command(flatten)]
-    client: Client,
     /// Keep this file in step, which is replaced in one step. It stays as it is until the mesh has come whole
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
@@ -50,6 +48,8 @@ pub(super) struct Watch {
     /// Show changed objects line by line, and every finding
     #[arg(short, long)]
     verbose: bool,
+    #[command(flatten)]
+    client: Client,
     #[command(flatten)]
     translation: Translation,
 }
