@@ -6,4 +6,6 @@
 )]
 
 mod law;
+mod mutated;
+mod raw;
 mod source;
