@@ -8,4 +8,6 @@
 mod law;
 mod mutated;
 mod raw;
+mod secret;
+mod shape;
 mod source;

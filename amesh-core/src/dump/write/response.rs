@@ -45,14 +45,16 @@ pub fn write_response(response: Response<'_>, options: &WriteOptions) -> Written
         Response::StateOfTheWorld(response) => {
             let mut response = response.clone();
             response.resources.retain_mut(shown);
-            line(&response, false)
+            let empty = response.resources.is_empty().then_some("resources");
+            line(&response, empty)
         }
         Response::Delta(response) => {
             let mut response = response.clone();
             response
                 .resources
                 .retain_mut(|resource| resource.resource.as_mut().is_none_or(&mut shown));
-            line(&response, response.removed_resources.is_empty())
+            let empty = response.removed_resources.is_empty().then_some("removed_resources");
+            line(&response, empty)
         }
     };
     let mut json = line.unwrap_or_default();
@@ -83,28 +85,28 @@ fn without_secrets(any: &mut Any) -> Result<(), LeftOut> {
     }
 }
 
-fn line<M: Message + Name>(response: &M, says_delta: bool) -> Option<Vec<u8>> {
+/// `empty`: a list that is written although there is nothing in it, because it tells the two variants apart.
+fn line<M: Message + Name>(response: &M, empty: Option<&'static str>) -> Option<Vec<u8>> {
     let message = descriptor::message(&M::full_name())?;
     let message = DynamicMessage::decode(message, response.encode_to_vec().as_slice()).ok()?;
     serde_json::to_vec(&Line {
         message: &message,
-        says_delta,
+        empty,
     })
     .ok()
 }
 
 struct Line<'m> {
     message: &'m DynamicMessage,
-    /// An empty list of what was removed tells a delta response from one of the state of the world.
-    says_delta: bool,
+    empty: Option<&'static str>,
 }
 
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         Printed::bytes(self.message).members(&mut map)?;
-        if self.says_delta {
-            map.serialize_entry("removed_resources", &[(); 0])?;
+        if let Some(list) = self.empty {
+            map.serialize_entry(list, &[(); 0])?;
         }
         map.end()
     }
