@@ -8,7 +8,8 @@ use std::sync::LazyLock;
 use envoy_types::pb::envoy::config::core::v3::{Address, Node, address, socket_address};
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
-use prost::Message as _;
+use envoy_types::pb::envoy::service::discovery::v3::Resource as Wrapper;
+use prost::{Message as _, Name as _};
 use prost_reflect::MessageDescriptor;
 use serde_json::value::RawValue;
 
@@ -83,8 +84,34 @@ impl Reader {
         }
     }
 
+    /// Reads something that has that name, unless it says another.
+    pub(super) fn named(&mut self, name: Option<&str>, read: impl FnOnce(&mut Self)) {
+        let before = self.rejected.len();
+        read(self);
+        for rejected in self.rejected.iter_mut().skip(before) {
+            rejected.name = rejected.name.take().or_else(|| name.map(str::to_owned));
+        }
+    }
+
+    /// Takes what was read elsewhere.
+    pub(super) fn take(&mut self, resources: Vec<Resource>, rejected: Vec<Rejected>, findings: Vec<Finding>) {
+        self.resources.extend(resources);
+        self.rejected.extend(rejected);
+        self.findings.extend(findings);
+    }
+
     /// Takes a resource as it came over the wire: what is said of it is what would have been said then.
     fn raw(&mut self, type_url: &str, bytes: &[u8], at: Path<'_>) {
+        if type_url.rsplit('/').next() == Some(Wrapper::full_name().as_str())
+            && let Ok(wrapper) = Wrapper::decode(bytes)
+        {
+            let inner = wrapper.resource.unwrap_or_default();
+            return self.raw_resource(&inner.type_url, &inner.value, at);
+        }
+        self.raw_resource(type_url, bytes, at);
+    }
+
+    fn raw_resource(&mut self, type_url: &str, bytes: &[u8], at: Path<'_>) {
         match decode(type_url, bytes) {
             Ok(resource) => self.push(resource, at),
             Err(rejected) => self.rejected.push(rejected),

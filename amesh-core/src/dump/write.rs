@@ -20,6 +20,7 @@ mod document;
 mod json;
 mod redact;
 mod resource;
+mod response;
 
 use std::fmt;
 
@@ -27,6 +28,8 @@ use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::google::protobuf::Any;
 
 use crate::decode::ResourceType;
+
+pub use response::{Response, write_response};
 
 /// A resource as the control plane sent it.
 #[derive(Debug, Clone, PartialEq)]

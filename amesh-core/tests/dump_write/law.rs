@@ -17,7 +17,7 @@ pub(crate) struct Meaning {
     translations: Vec<serde_json::Value>,
 }
 
-fn meaning(resources: &[Resource], rejected: &[Rejected]) -> Meaning {
+pub(crate) fn meaning(resources: &[Resource], rejected: &[Rejected]) -> Meaning {
     let mut rejected: Vec<String> = rejected.iter().map(|rejected| format!("{rejected:?}")).collect();
     rejected.sort();
     Meaning {
@@ -136,8 +136,17 @@ pub(crate) fn holds(name: &str, captured: &[Captured]) -> Written {
     let dump = read(&written);
     let read = meaning(&dump.resources, &dump.rejected);
     let sent = sent(captured);
-    assert!(sent == read, "{name}: sent\n{sent:#?}\nread\n{read:#?}");
+    assert!(sent == read, "{name}: {}", difference(&sent, &read));
     written
+}
+
+/// What is not the same, line by line.
+fn difference(sent: &Meaning, read: &Meaning) -> String {
+    let (sent, read) = (format!("{sent:#?}"), format!("{read:#?}"));
+    similar::TextDiff::from_lines(&sent, &read)
+        .unified_diff()
+        .header("sent", "read")
+        .to_string()
 }
 
 /// The resources that stand as bytes.

@@ -6,4 +6,8 @@
 )]
 
 mod law;
+mod mutated;
+mod raw;
+mod secret;
+mod shape;
 mod source;

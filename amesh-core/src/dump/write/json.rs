@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage as _, SerializeOptions, Value};
 use prost_types::value::Kind as Json;
-use serde::ser::{Error, Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
+use serde::ser::{Error, Serialize, SerializeMap, SerializeSeq as _, Serializer};
 
 use super::super::raw;
 use crate::descriptor;
@@ -15,19 +15,61 @@ use crate::descriptor;
 /// Levels of messages that are written, with a list around each. Readers of JSON stop at 128 levels.
 const MAX_DEPTH: usize = 56;
 
+/// How deep and how a part is written.
+#[derive(Clone, Copy)]
+struct Way {
+    /// Levels that are left.
+    depth: usize,
+    /// Each `Any` is written as its bytes, whatever its type.
+    bytes: bool,
+}
+
+impl Way {
+    /// Inside a message.
+    fn inside<E: Error>(self) -> Result<Self, E> {
+        let depth = self.depth.checked_sub(1);
+        depth
+            .map(|depth| Self { depth, ..self })
+            .ok_or_else(|| E::custom("nested too deep"))
+    }
+}
+
 /// A message to be written.
 #[derive(Clone, Copy)]
 pub(super) struct Printed<'m> {
     message: &'m DynamicMessage,
-    depth: usize,
+    way: Way,
 }
 
 impl<'m> Printed<'m> {
     pub(super) const fn new(message: &'m DynamicMessage) -> Self {
-        Self {
-            message,
+        let way = Way {
             depth: MAX_DEPTH,
+            bytes: false,
+        };
+        Self { message, way }
+    }
+
+    /// The message with each `Any` as its bytes.
+    pub(super) const fn bytes(message: &'m DynamicMessage) -> Self {
+        let way = Way {
+            depth: MAX_DEPTH,
+            bytes: true,
+        };
+        Self { message, way }
+    }
+
+    /// Writes the fields that are set.
+    pub(super) fn members<M: SerializeMap>(self, map: &mut M) -> Result<(), M::Error> {
+        for (field, value) in self.message.fields() {
+            let value = FieldValue {
+                field: &field,
+                value,
+                way: self.way,
+            };
+            map.serialize_entry(field.name(), &value)?;
         }
+        Ok(())
     }
 }
 
@@ -35,24 +77,27 @@ impl<'m> Printed<'m> {
 pub(super) struct PrintedAny<'m> {
     pub(super) type_url: &'m str,
     pub(super) bytes: &'m [u8],
-    depth: usize,
+    way: Way,
 }
 
 impl<'m> PrintedAny<'m> {
     pub(super) const fn new(type_url: &'m str, bytes: &'m [u8]) -> Self {
-        Self {
-            type_url,
-            bytes,
+        let way = Way {
             depth: MAX_DEPTH,
-        }
+            bytes: false,
+        };
+        Self { type_url, bytes, way }
     }
 }
 
 impl Serialize for PrintedAny<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { type_url, bytes, depth } = *self;
+        let Self { type_url, bytes, way } = *self;
         if type_url.is_empty() && bytes.is_empty() {
             return serializer.serialize_map(Some(0))?.end();
+        }
+        if way.bytes {
+            return raw::serialize(serializer, type_url, bytes);
         }
         let name = type_url.rsplit('/').next().unwrap_or(type_url);
         let message = descriptor::message(name).and_then(|message| DynamicMessage::decode(message, bytes).ok());
@@ -64,14 +109,11 @@ impl Serialize for PrintedAny<'_> {
         };
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("@type", type_url)?;
-        let message = Printed {
-            message: &message,
-            depth,
-        };
+        let message = Printed { message: &message, way };
         if has_own_json(name) {
             map.serialize_entry("value", &message)?;
         } else {
-            members(&mut map, message)?;
+            message.members(&mut map)?;
         }
         map.end()
     }
@@ -89,27 +131,29 @@ fn has_own_json(name: &str) -> bool {
 
 impl Serialize for Printed<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { message, depth } = *self;
-        let depth = one_less(depth)?;
-        match message.descriptor().full_name() {
+        let Self { message, way } = *self;
+        let way = way.inside()?;
+        let descriptor = message.descriptor();
+        let name = descriptor.full_name();
+        match name {
             "google.protobuf.Any" => {
                 let any: prost_types::Any = transcode(message)?;
                 let printed = PrintedAny {
                     type_url: &any.type_url,
                     bytes: &any.value,
-                    depth,
+                    way,
                 };
                 printed.serialize(serializer)
             }
-            "google.protobuf.Struct" => object(&transcode(message)?, depth, serializer),
-            "google.protobuf.ListValue" => list(&transcode(message)?, depth, serializer),
-            "google.protobuf.Value" => Free(&transcode(message)?, depth).serialize(serializer),
+            "google.protobuf.Struct" => object(&transcode(message)?, way, serializer),
+            "google.protobuf.ListValue" => list(&transcode(message)?, way, serializer),
+            "google.protobuf.Value" => Free(&transcode(message)?, way).serialize(serializer),
             "google.protobuf.DoubleValue" => double(transcode(message)?, serializer),
             "google.protobuf.FloatValue" => float(transcode(message)?, serializer),
             name if has_own_json(name) => message.serialize_with_options(serializer, &SerializeOptions::new()),
             _ => {
                 let mut map = serializer.serialize_map(None)?;
-                members(&mut map, Printed { message, depth })?;
+                Printed { message, way }.members(&mut map)?;
                 map.end()
             }
         }
@@ -120,23 +164,11 @@ fn transcode<M: prost::Message + Default, E: Error>(message: &DynamicMessage) ->
     message.transcode_to().map_err(E::custom)
 }
 
-fn members<M: serde::ser::SerializeMap>(map: &mut M, printed: Printed<'_>) -> Result<(), M::Error> {
-    for (field, value) in printed.message.fields() {
-        let value = FieldValue {
-            field: &field,
-            value,
-            depth: printed.depth,
-        };
-        map.serialize_entry(field.name(), &value)?;
-    }
-    Ok(())
-}
-
 /// The value of a field, which may be a list or a map.
 struct FieldValue<'m> {
     field: &'m FieldDescriptor,
     value: &'m Value,
-    depth: usize,
+    way: Way,
 }
 
 impl Serialize for FieldValue<'_> {
@@ -149,7 +181,7 @@ impl Serialize for FieldValue<'_> {
                     list.serialize_element(&One {
                         kind,
                         value,
-                        depth: self.depth,
+                        way: self.way,
                     })?;
                 }
                 list.end()
@@ -163,7 +195,7 @@ impl Serialize for FieldValue<'_> {
                     let value = One {
                         kind,
                         value,
-                        depth: self.depth,
+                        way: self.way,
                     };
                     map.serialize_entry(&key_text(key), &value)?;
                 }
@@ -172,7 +204,7 @@ impl Serialize for FieldValue<'_> {
             (value, kind) => One {
                 kind,
                 value,
-                depth: self.depth,
+                way: self.way,
             }
             .serialize(serializer),
         }
@@ -183,7 +215,7 @@ impl Serialize for FieldValue<'_> {
 struct One<'m> {
     kind: &'m Kind,
     value: &'m Value,
-    depth: usize,
+    way: Way,
 }
 
 impl Serialize for One<'_> {
@@ -208,11 +240,7 @@ impl Serialize for One<'_> {
                     None => serializer.serialize_i32(*number),
                 }
             }
-            Value::Message(message) => Printed {
-                message,
-                depth: self.depth,
-            }
-            .serialize(serializer),
+            Value::Message(message) => Printed { message, way: self.way }.serialize(serializer),
             Value::List(_) | Value::Map(_) => Err(S::Error::custom("a list in a list")),
         }
     }
@@ -271,7 +299,7 @@ fn not_finite(value: f64) -> &'static str {
 }
 
 /// Free JSON, and the levels that are left for it.
-struct Free<'v>(&'v prost_types::Value, usize);
+struct Free<'v>(&'v prost_types::Value, Way);
 
 impl Serialize for Free<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -287,16 +315,12 @@ impl Serialize for Free<'_> {
     }
 }
 
-fn list<S: Serializer>(list: &prost_types::ListValue, depth: usize, serializer: S) -> Result<S::Ok, S::Error> {
-    let depth = one_less(depth)?;
-    serializer.collect_seq(list.values.iter().map(|value| Free(value, depth)))
+fn list<S: Serializer>(list: &prost_types::ListValue, way: Way, serializer: S) -> Result<S::Ok, S::Error> {
+    let way = way.inside()?;
+    serializer.collect_seq(list.values.iter().map(|value| Free(value, way)))
 }
 
-fn object<S: Serializer>(object: &prost_types::Struct, depth: usize, serializer: S) -> Result<S::Ok, S::Error> {
-    let depth = one_less(depth)?;
-    serializer.collect_map(object.fields.iter().map(|(key, value)| (key, Free(value, depth))))
-}
-
-fn one_less<E: Error>(depth: usize) -> Result<usize, E> {
-    depth.checked_sub(1).ok_or_else(|| E::custom("nested too deep"))
+fn object<S: Serializer>(object: &prost_types::Struct, way: Way, serializer: S) -> Result<S::Ok, S::Error> {
+    let way = way.inside()?;
+    serializer.collect_map(object.fields.iter().map(|(key, value)| (key, Free(value, way))))
 }

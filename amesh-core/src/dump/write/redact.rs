@@ -15,6 +15,9 @@ pub(super) type Reason = &'static str;
 const UNKNOWN: Reason = "secrets may be in fields that are not known here";
 const UNREADABLE: Reason = "it cannot be read, and may hold secrets";
 
+/// Messages in messages of any type that are looked into. Envoy's own have five.
+const MAX_DEPTH: usize = 32;
+
 /// The bytes of a resource with its secrets blanked out; the same bytes when it has none.
 pub(super) fn redact<'b>(type_url: &str, bytes: &'b [u8]) -> Result<Cow<'b, [u8]>, Reason> {
     let kind = ResourceType::from_type_url(type_url).ok_or(UNREADABLE)?;
@@ -32,7 +35,7 @@ pub(super) fn redact<'b>(type_url: &str, bytes: &'b [u8]) -> Result<Cow<'b, [u8]
             Ok(bytes.into())
         };
     };
-    Ok(if in_message(&mut message)? {
+    Ok(if in_message(&mut message, MAX_DEPTH)? {
         message.encode_to_vec().into()
     } else {
         bytes.into()
@@ -46,10 +49,10 @@ fn has_key(bytes: &[u8]) -> bool {
 }
 
 /// Blanks out what is sensitive in a message. Whether there was anything.
-fn in_message(message: &mut DynamicMessage) -> Result<bool, Reason> {
+fn in_message(message: &mut DynamicMessage, depth: usize) -> Result<bool, Reason> {
     let descriptor = message.descriptor();
     if descriptor.full_name() == "google.protobuf.Any" {
-        return in_any(message);
+        return in_any(message, depth);
     }
     if has_sensitive(descriptor.full_name()) && message.unknown_fields().next().is_some() {
         return Err(UNKNOWN);
@@ -59,24 +62,24 @@ fn in_message(message: &mut DynamicMessage) -> Result<bool, Reason> {
         changed |= if is_sensitive(&field) {
             blank(value)?
         } else {
-            in_value(value)?
+            in_value(value, depth)?
         };
     }
     Ok(changed)
 }
 
-fn in_value(value: &mut Value) -> Result<bool, Reason> {
+fn in_value(value: &mut Value, depth: usize) -> Result<bool, Reason> {
     let mut changed = false;
     match value {
-        Value::Message(message) => changed = in_message(message)?,
+        Value::Message(message) => changed = in_message(message, depth)?,
         Value::List(values) => {
             for value in values {
-                changed |= in_value(value)?;
+                changed |= in_value(value, depth)?;
             }
         }
         Value::Map(values) => {
             for value in values.values_mut() {
-                changed |= in_value(value)?;
+                changed |= in_value(value, depth)?;
             }
         }
         _ => {}
@@ -84,7 +87,7 @@ fn in_value(value: &mut Value) -> Result<bool, Reason> {
     Ok(changed)
 }
 
-fn in_any(any: &mut DynamicMessage) -> Result<bool, Reason> {
+fn in_any(any: &mut DynamicMessage, depth: usize) -> Result<bool, Reason> {
     let name = any.get_field_by_name("type_url");
     let name = name.as_deref().and_then(Value::as_str).unwrap_or_default();
     let message = descriptor::message(name.rsplit('/').next().unwrap_or(name));
@@ -94,7 +97,8 @@ fn in_any(any: &mut DynamicMessage) -> Result<bool, Reason> {
     let Some(Ok(mut message)) = message.map(|message| DynamicMessage::decode(message, bytes.as_ref())) else {
         return if has_key(bytes) { Err(UNKNOWN) } else { Ok(false) };
     };
-    let changed = in_message(&mut message)?;
+    let depth = depth.checked_sub(1).ok_or(UNREADABLE)?;
+    let changed = in_message(&mut message, depth)?;
     if changed {
         *bytes = message.encode_to_vec().into();
     }

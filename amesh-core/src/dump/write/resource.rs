@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use prost_reflect::DynamicMessage;
+use envoy_types::pb::google::protobuf::Any;
+use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 use serde::Serialize;
 use serde_json::ser::PrettyFormatter;
 use serde_json::value::RawValue;
 
 use super::super::reader::Reader;
 use super::super::{Shape, raw};
-use super::json::{Printed, PrintedAny};
+use super::json::PrintedAny;
 use super::redact::redact;
 use super::{Captured, LeftOut, WriteOptions};
 use crate::decode::{Rejected, Resource, ResourceType, decode};
@@ -33,11 +34,15 @@ pub(super) fn bytes<'c>(captured: &'c Captured, options: &WriteOptions) -> Resul
     if options.keep_secrets {
         return Ok(bytes.into());
     }
-    redact(&any.type_url, bytes).map_err(|reason| LeftOut {
+    redact(&any.type_url, bytes).map_err(|reason| left_out(any, reason))
+}
+
+pub(super) fn left_out(any: &Any, reason: &'static str) -> LeftOut {
+    LeftOut {
         type_url: any.type_url.clone(),
-        name: Some(name(bytes)).filter(|name| !name.is_empty()),
+        name: Some(name(&any.value)).filter(|name| !name.is_empty()),
         reason,
-    })
+    }
 }
 
 /// A resource as the text of a JSON object.
@@ -98,11 +103,48 @@ fn says_all(kind: ResourceType, type_url: &str, bytes: &[u8], text: &str) -> boo
 fn same(one: &Resource, other: &Resource) -> bool {
     one.name == other.name
         && one.unknown == other.unknown
-        && (one.body == other.body || canonical(one).is_some_and(|text| Some(text) == canonical(other)))
+        && (one.body == other.body || same_message(decoded(one).as_ref(), decoded(other).as_ref()))
 }
 
-fn canonical(resource: &Resource) -> Option<String> {
+fn decoded(resource: &Resource) -> Option<DynamicMessage> {
     let message = descriptor::message(resource.body.kind().message())?;
-    let message = DynamicMessage::decode(message, resource.body.encode().as_slice()).ok()?;
-    serde_json::to_string(&Printed::new(&message)).ok()
+    DynamicMessage::decode(message, resource.body.encode().as_slice()).ok()
+}
+
+fn same_message(one: Option<&DynamicMessage>, other: Option<&DynamicMessage>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else {
+        return false;
+    };
+    if one.descriptor().full_name() == "google.protobuf.Any" {
+        let (Ok(one), Ok(other)) = (one.transcode_to::<Any>(), other.transcode_to::<Any>()) else {
+            return false;
+        };
+        return one == other
+            || one.type_url == other.type_url && same_message(inside(&one).as_ref(), inside(&other).as_ref());
+    }
+    one.unknown_fields().eq(other.unknown_fields())
+        && one.fields().count() == other.fields().count()
+        && one
+            .fields()
+            .zip(other.fields())
+            .all(|((one_field, one), (other_field, other))| one_field == other_field && same_value(one, other))
+}
+
+fn inside(any: &Any) -> Option<DynamicMessage> {
+    let message = descriptor::message(any.type_url.rsplit('/').next()?)?;
+    DynamicMessage::decode(message, any.value.as_slice()).ok()
+}
+
+fn same_value(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Message(one), Value::Message(other)) => same_message(Some(one), Some(other)),
+        (Value::List(one), Value::List(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same_value(one, other))
+        }
+        (Value::Map(one), Value::Map(other)) => {
+            let same = |(key, one)| other.get(key).is_some_and(|other| same_value(one, other));
+            one.len() == other.len() && one.iter().all(same)
+        }
+        (one, other) => one == other,
+    }
 }
