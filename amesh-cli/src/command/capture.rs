@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use amesh_core::ResourceType;
-use amesh_core::dump::{self, WriteOptions};
+use amesh_core::dump::{self, LeftOut, WriteOptions};
 use amesh_core::finding::ResourceName;
 use amesh_xds::server::Address;
+use amesh_xds::session::Response;
 use amesh_xds::stream::{Config, Message};
 use clap::Args;
 use tokio::time::{Instant, timeout_at};
@@ -38,6 +39,9 @@ pub(super) struct Capture {
     /// Write what has come when something is still missing after so many seconds, and exit with status 5
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
+    /// Write the responses as they came, a line of JSON each, with resources byte for byte
+    #[arg(long)]
+    raw: bool,
     /// Write private keys and other secrets too
     #[arg(long)]
     keep_secrets: bool,
@@ -51,6 +55,10 @@ pub(super) struct Capture {
 /// How a capture ended.
 struct Outcome {
     sent: Sent,
+    /// The responses, where they are asked for.
+    lines: Vec<u8>,
+    /// What is not in those.
+    left_out: Vec<LeftOut>,
     server: Option<Address>,
     /// Whether everything has come, or is known not to exist.
     complete: bool,
@@ -88,16 +96,19 @@ impl Capture {
         if !outcome.absent.is_empty() {
             warnings.push(format!("not sent in time: {}", listed(&outcome.absent)));
         }
-        let mut options = WriteOptions::default();
-        options.keep_secrets = self.keep_secrets;
-        let written = dump::write(Some(&node), &outcome.sent.into_resources(), &options);
-        warnings.extend(written.left_out.iter().map(ToString::to_string));
+        let (json, left_out) = if self.raw {
+            (outcome.lines, outcome.left_out)
+        } else {
+            let written = dump::write(Some(&node), &outcome.sent.into_resources(), &self.options());
+            (written.json, written.left_out)
+        };
+        warnings.extend(left_out.iter().map(ToString::to_string));
         if let Some(path) = &self.output {
-            output::to_file(path, |out| out.write_all(&written.json))?;
+            output::to_file(path, |out| out.write_all(&json))?;
             drop(progress);
         } else {
             drop(progress);
-            output::to_stdout(|out| out.write_all(&written.json))?;
+            output::to_stdout(|out| out.write_all(&json))?;
         }
         for warning in &warnings {
             say(&format!("{WARNING}warning{WARNING:#}: {warning}"));
@@ -119,6 +130,12 @@ impl Capture {
         Ok(ExitCode::SUCCESS)
     }
 
+    fn options(&self) -> WriteOptions {
+        let mut options = WriteOptions::default();
+        options.keep_secrets = self.keep_secrets;
+        options
+    }
+
     /// Receives until everything has come or the time is over.
     async fn receive(&self, config: Config, progress: &Progress) -> Result<Outcome, Failure> {
         let end = Instant::now() + Duration::from_secs(self.timeout);
@@ -127,6 +144,8 @@ impl Capture {
         let mut connected: Option<Address> = None;
         let mut outcome = Outcome {
             sent: Sent::default(),
+            lines: Vec::new(),
+            left_out: Vec::new(),
             server: None,
             complete: false,
             absent: Vec::new(),
@@ -139,7 +158,14 @@ impl Capture {
                     progress.phase(format!("waiting for {address}"));
                     connected = Some(address);
                 }
-                Message::Received(response) => outcome.sent.receive(response),
+                Message::Received(response) => {
+                    if self.raw {
+                        let written = dump::write_response(line(&response), &self.options());
+                        outcome.lines.extend(written.json);
+                        outcome.left_out.extend(written.left_out);
+                    }
+                    outcome.sent.receive(response);
+                }
                 Message::Update(delivery, reply) => {
                     outcome.server.clone_from(&connected);
                     reply.send(outcome.sent.apply(delivery));
@@ -185,6 +211,13 @@ impl Capture {
             }
             None => Failure::incomplete(format!("no answer within {seconds} s")),
         }
+    }
+}
+
+const fn line(response: &Response) -> dump::Response<'_> {
+    match response {
+        Response::StateOfTheWorld(response) => dump::Response::StateOfTheWorld(response),
+        Response::Delta(response) => dump::Response::Delta(response),
     }
 }
 
