@@ -111,7 +111,7 @@ fn the_moment_varies_by_one_hundredth_of_the_lifetime_to_either_side() {
             .duration_since(at(0))
             .unwrap()
             .as_secs_f64()
-            / DAY as f64
+            / 86_400.0
     };
     assert!((deadline(0.0) - 0.51).abs() < 1e-6);
     assert!((deadline(1.0) - 0.49).abs() < 1e-6);
