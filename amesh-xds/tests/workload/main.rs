@@ -4,6 +4,7 @@ mod authority;
 mod files;
 mod issuer;
 mod mock;
+mod replica;
 mod sds;
 
 use std::path::Path;
