@@ -49,6 +49,7 @@ pub mod node;
 pub mod server;
 pub mod session;
 pub mod stream;
+pub mod workload;
 
 mod replica;
 

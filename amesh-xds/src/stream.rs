@@ -1,6 +1,6 @@
 //! A session over gRPC: connects, reconnects, and carries messages between session, control plane and consumer.
 
-mod connect;
+pub(crate) mod connect;
 
 use std::time::Duration;
 
@@ -51,6 +51,14 @@ impl Config {
             keepalive: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
             received: false,
+        }
+    }
+
+    const fn patience(&self) -> connect::Patience {
+        connect::Patience {
+            connect: self.connect_timeout,
+            keepalive: self.keepalive,
+            keepalive_timeout: self.keepalive_timeout,
         }
     }
 }
@@ -180,13 +188,13 @@ struct Client {
 impl Client {
     /// One stream, from its beginning to its end.
     async fn talk(&mut self, config: &Config, server: &Server, same_server: bool) -> End {
-        let connecting = connect::connect(config, server);
-        let client = tokio::select! {
-            client = connecting => client,
+        let connecting = connect::connect(server, config.patience());
+        let connection = tokio::select! {
+            connection = connecting => connection,
             () = self.consumer.closed() => return End::Consumer,
         };
-        let client = match client {
-            Ok(client) => client,
+        let connection = match connection {
+            Ok(connection) => connection,
             Err(error) => return End::Stream(Some(error)),
         };
         if self
@@ -202,14 +210,9 @@ impl Client {
         let (incoming, mut responses) = mpsc::channel(1);
         // Ends with the set, that is with this stream.
         let mut tasks = JoinSet::new();
+        let variant = (config.session.service, config.session.protocol);
         let tls = server.tls.is_some();
-        tasks.spawn(connect::exchange(
-            client,
-            config.session.protocol,
-            tls,
-            outgoing,
-            incoming,
-        ));
+        tasks.spawn(connect::exchange(connection, variant, tls, outgoing, incoming));
 
         let mut verdict: Option<oneshot::Receiver<Verdict>> = None;
         let mut event = Event::Connected { same_server };
