@@ -14,16 +14,21 @@ mod guess;
 mod lenient;
 mod message;
 mod outline;
+mod raw;
 mod reader;
 mod redacted;
+mod response;
 mod section;
 mod text;
+mod write;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
 
 use crate::decode::{Rejected, Resource};
 use crate::feature::Feature;
 use crate::finding::{Finding, Outcome, Rule};
+
+pub use write::{Captured, LeftOut, Response, WriteOptions, Written, write, write_response};
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "dump",
@@ -132,6 +137,8 @@ pub enum Shape {
     Bootstrap,
     /// `{"resources": [...]}`: a discovery response of either protocol, or a hand's list.
     DiscoveryResponse,
+    /// Discovery responses of either protocol, one after another or in a list.
+    DiscoveryResponses,
     /// A list of resources: `istioctl proxy-config listener`, `route`, `cluster` and `eds`.
     ResourceList,
     /// A list of `{"name": {...}}`, as Istio's ADS client saves it.
@@ -173,8 +180,8 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
-    /// It is a YAML stream.
-    #[error("the input holds several YAML documents; give one")]
+    /// It is a stream of documents that are no discovery responses.
+    #[error("the input holds several documents; give one, or discovery responses one after another")]
     SeveralDocuments,
     /// It has the outline of a dump, but a part of it is of the wrong type.
     #[error("{path}: {message}")]

@@ -1,4 +1,5 @@
-//! `data/envoy.binpb` is what envoy-types ships, stripped, plus our own `.proto` texts. `UPDATE=1` writes it anew.
+//! `data/envoy.binpb` is what envoy-types ships, stripped, plus our own `.proto` texts; `data/sensitive.txt` is what
+//! the stripping loses and is needed. `UPDATE=1` writes both anew.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 #![expect(
     clippy::disallowed_methods,
@@ -31,6 +32,36 @@ fn the_committed_descriptors_are_those_of_envoy_types() {
     );
 }
 
+/// The fields that Envoy's API marks as sensitive, which the descriptors have lost with all options.
+#[test]
+fn the_committed_list_of_sensitive_fields_is_that_of_envoy_types() {
+    let shipped = std::fs::read(envoy_types().join("src/generated/types.bin")).unwrap();
+    let pool = DescriptorPool::decode(shipped.as_slice()).unwrap();
+    let mark = pool.get_extension_by_name("udpa.annotations.sensitive").unwrap();
+    let mut made = String::new();
+    let mut fields: Vec<String> = pool
+        .all_messages()
+        .flat_map(|message| message.fields().collect::<Vec<_>>())
+        .filter(|field| field.options().get_extension(&mark).as_bool() == Some(true))
+        .map(|field| field.full_name().to_owned())
+        .collect();
+    fields.sort();
+    for field in &fields {
+        made.push_str(field);
+        made.push('\n');
+    }
+    assert!(fields.len() > 20, "{made}");
+    let committed = data().join("sensitive.txt");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&committed, &made).unwrap();
+    }
+    assert_eq!(
+        std::fs::read_to_string(&committed).unwrap_or_default(),
+        made,
+        "run `UPDATE=1 cargo test -p amesh-core --test descriptors`",
+    );
+}
+
 #[test]
 fn prost_reflect_takes_them_and_finds_what_envoy_types_lacks() {
     let pool = DescriptorPool::decode(descriptors().as_slice()).unwrap();
@@ -42,6 +73,7 @@ fn prost_reflect_takes_them_and_finds_what_envoy_types_lacks() {
         "xds.type.matcher.v3.IPMatcher",
         "stats.PluginConfig",
         "amesh.v1.RawJson",
+        "amesh.v1.RawAny",
     ] {
         assert!(pool.get_message_by_name(name).is_some(), "{name}");
     }

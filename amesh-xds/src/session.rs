@@ -113,6 +113,16 @@ struct Pending {
     answerable: bool,
 }
 
+impl Pending {
+    /// What is accepted later still is what another server called by these versions.
+    fn forget_versions(&mut self) {
+        self.version.clear();
+        for accepted in &mut self.accepted {
+            accepted.version.clear();
+        }
+    }
+}
+
 /// An open stream.
 #[derive(Debug)]
 struct Stream {
@@ -162,6 +172,9 @@ impl Session {
             Event::Connected { same_server } => {
                 self.queue.clear();
                 self.abandon();
+                if !same_server && let Some(pending) = &mut self.pending {
+                    pending.forget_versions();
+                }
                 for state in self.states.values_mut() {
                     state.reconnect(same_server);
                 }
@@ -325,7 +338,7 @@ impl Session {
             };
             let read = read::read(state, response, self.options.keep_when_all_removed);
             state.nonce.clone_from(&read.nonce);
-            for name in &read.answered {
+            for name in &read.delivery.answered {
                 state.awaited.remove(name);
             }
             self.pending = Some(Pending {
@@ -392,6 +405,7 @@ impl Session {
 
         self.want(verdict.changes);
         // First what the response makes wanted or unwanted elsewhere, then its answer, as Envoy does.
+        self.release();
         self.ask(Some(pending.kind), actions);
         let Some(stream) = self.stream.as_mut().filter(|_| pending.answerable) else {
             return;

@@ -11,6 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 pub use connect::Error;
+/// gRPC's codes.
+pub use tonic::Code;
 
 use crate::backoff::Backoff;
 use crate::server::{Address, Server};
@@ -33,6 +35,8 @@ pub struct Config {
     pub keepalive: Duration,
     /// How long to wait for an answer to that; 10 s, as Istio's agent does.
     pub keepalive_timeout: Duration,
+    /// Whether the consumer is also given each response as it came, as [`Message::Received`]. Off: that is a copy.
+    pub received: bool,
 }
 
 impl Config {
@@ -46,6 +50,7 @@ impl Config {
             connect_timeout: Duration::from_secs(10),
             keepalive: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
+            received: false,
         }
     }
 
@@ -64,6 +69,8 @@ impl Config {
 pub enum Message {
     /// There is a connection. That the server speaks xDS is known with the first update.
     Connected(Address),
+    /// A response as it came, before anything was read in it; where [`Config::received`] asks for it.
+    Received(Response),
     /// Something changed, or may have. The next one comes after the reply.
     Update(Delivery, Reply),
     /// A response was refused, wholly or in part, for another reason than before.
@@ -204,7 +211,8 @@ impl Client {
         // Ends with the set, that is with this stream.
         let mut tasks = JoinSet::new();
         let variant = (config.session.service, config.session.protocol);
-        tasks.spawn(connect::exchange(connection, variant, outgoing, incoming));
+        let tls = server.tls.is_some();
+        tasks.spawn(connect::exchange(connection, variant, tls, outgoing, incoming));
 
         let mut verdict: Option<oneshot::Receiver<Verdict>> = None;
         let mut event = Event::Connected { same_server };
@@ -233,6 +241,12 @@ impl Client {
                         });
                     };
                     self.responded = true;
+                    if config.received {
+                        let copy = Message::Received(response.clone());
+                        if self.consumer.send(copy).await.is_err() {
+                            return End::Consumer;
+                        }
+                    }
                     Event::Response(response)
                 }
             };

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::outline::{Kind, Members, items, kind};
 use super::reader::{Reader, members};
-use super::{Error, GIVE, Shape, foreign, guess, section};
+use super::{Error, GIVE, Shape, foreign, guess, raw, response, section};
 use crate::decode::ResourceType;
 use crate::field_path::Path;
 
@@ -12,13 +12,38 @@ const ADMIN: &str = "envoy.admin.v3.";
 
 /// Reads a document of JSON text.
 pub(super) fn read(text: &str, reader: &mut Reader) -> Result<Shape, Error> {
-    let syntax = |error: serde_json::Error| Error::json_syntax(&error);
     if text.trim_start().starts_with('[') {
-        let items: Vec<&RawValue> = serde_json::from_str(text).map_err(syntax)?;
-        return list(&items, reader);
+        return match serde_json::from_str::<Vec<&RawValue>>(text) {
+            Ok(items) => list(&items, reader),
+            Err(error) => several(text, &error, reader),
+        };
     }
-    let root: Members<'_> = serde_json::from_str(text).map_err(syntax)?;
-    object(text, &root, reader)
+    match serde_json::from_str::<Members<'_>>(text) {
+        Ok(root) => object(text, &root, reader),
+        Err(error) => several(text, &error, reader),
+    }
+}
+
+/// What is no single document: several, one after another, if the first is whole.
+fn several(text: &str, error: &serde_json::Error, reader: &mut Reader) -> Result<Shape, Error> {
+    let mut documents: Vec<&RawValue> = Vec::new();
+    let mut are_responses = false;
+    for document in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
+        match document {
+            Ok(document) if documents.is_empty() => {
+                are_responses = is_response(document);
+                documents.push(document);
+            }
+            Ok(document) if are_responses => documents.push(document),
+            Ok(_) => return Err(Error::SeveralDocuments),
+            Err(later) if are_responses => return Err(Error::json_syntax(&later)),
+            Err(_) => return Err(Error::json_syntax(error)),
+        }
+    }
+    if documents.len() < 2 {
+        return Err(Error::json_syntax(error));
+    }
+    response::fold(&documents, reader)
 }
 
 fn object(text: &str, root: &Members<'_>, reader: &mut Reader) -> Result<Shape, Error> {
@@ -30,16 +55,15 @@ fn object(text: &str, root: &Members<'_>, reader: &mut Reader) -> Result<Shape, 
         config_dump(&configs, at.field(key), reader);
         return Ok(Shape::ConfigDump);
     }
-    if let Some((key, resources)) = list_member(root, "resources")? {
+    if let Some((_, resources)) = list_member(root, "resources")? {
         if let Some(error) = resources.first().and_then(|first| first_object(first)) {
             return Err(error);
         }
-        let fallback = root
-            .string("type_url")
-            .and_then(|type_url| ResourceType::from_type_url(&type_url));
-        for (index, json) in resources.into_iter().enumerate() {
-            enveloped(json, fallback, at.field(key).index(index), reader);
-        }
+        response::read(root, at, reader);
+        return Ok(Shape::DiscoveryResponse);
+    }
+    // One that says that there is nothing.
+    if response::is_response(root) {
         return Ok(Shape::DiscoveryResponse);
     }
     if let Some(type_url) = root.string("@type") {
@@ -113,6 +137,9 @@ fn list(list: &[&RawValue], reader: &mut Reader) -> Result<Shape, Error> {
     if let Some(error) = list.first().and_then(|first| first_object(first)) {
         return Err(error);
     }
+    if list.first().is_some_and(|first| is_response(first)) {
+        return response::fold(list, reader);
+    }
     let root = Path::root();
     let mut outlines = Vec::with_capacity(list.len());
     for (index, json) in list.iter().enumerate() {
@@ -176,6 +203,7 @@ fn config_dump(configs: &[&RawValue], at: Path<'_>, reader: &mut Reader) {
         match message.strip_prefix(ADMIN) {
             // Other sections repeat what the bootstrap has of static resources.
             Some("BootstrapConfigDump") => bootstrap_dump(outline, !listeners && !clusters, at, reader),
+            _ if raw::resource(json, at).is_some() => reader.resource(json, None, at),
             Some(message) => {
                 if !section::read_single(reader, message, json, at) {
                     section::read(reader, outline, listeners, at);
@@ -227,7 +255,7 @@ fn bootstrap(outline: &Members<'_>, resources: bool, at: Path<'_>, reader: &mut 
 }
 
 /// A resource, or the envelope of one: `{"name", "version", "resource": {"@type", ...}}`.
-fn enveloped(json: &RawValue, fallback: Option<ResourceType>, at: Path<'_>, reader: &mut Reader) {
+pub(super) fn enveloped(json: &RawValue, fallback: Option<ResourceType>, at: Path<'_>, reader: &mut Reader) {
     let outline = match members(json, at) {
         Ok(outline) => outline,
         Err(reason) => return reader.reject(json, fallback, reason),
@@ -237,10 +265,24 @@ fn enveloped(json: &RawValue, fallback: Option<ResourceType>, at: Path<'_>, read
     match outline.get("resource").filter(|_| is_envelope) {
         Some((key, resource)) => {
             let guessed = || guess::kind(&Members::of(resource).ok()?);
-            reader.resource(resource, fallback.or_else(guessed), at.field(key));
+            let name = outline.string("name").filter(|name| !name.is_empty());
+            reader.named(name.as_deref(), |reader| {
+                reader.resource(resource, fallback.or_else(guessed), at.field(key));
+            });
         }
+        // It says that a resource is as it was.
+        None if is_envelope && is_empty_envelope(&outline) => {}
         None => reader.resource(json, fallback.or_else(|| guess::kind(&outline)), at),
     }
+}
+
+fn is_empty_envelope(outline: &Members<'_>) -> bool {
+    const FIELDS: [&str; 5] = ["@type", "name", "version", "aliases", "ttl"];
+    (outline.has("version") || outline.has("ttl")) && outline.iter().all(|(key, _)| FIELDS.contains(&key))
+}
+
+fn is_response(json: &RawValue) -> bool {
+    Members::of(json).is_ok_and(|members| response::is_response(&members))
 }
 
 /// A list that must be one if it is there.

@@ -3,7 +3,7 @@
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
-use super::redacted;
+use super::{raw, redacted};
 use crate::decode::Unknown;
 use crate::decode::extension::RAW_JSON;
 use crate::descriptor;
@@ -13,14 +13,22 @@ use crate::field_path::Path;
 ///
 /// - a field or an enum value that the types do not have goes;
 /// - the configuration of an unknown type becomes an `amesh.v1.RawJson`, which keeps it whole;
-/// - an `Any` with nothing in it goes, without a note: Istio sends some, and they say nothing;
+/// - an `Any` that stands as bytes, or with nothing in it, becomes an `amesh.v1.RawAny`, for [`raw::restore`];
 /// - a redacted secret becomes bytes that say so.
-pub(super) fn clean(message: &MessageDescriptor, json: &mut Value, unknown: &mut Vec<Unknown>) {
-    Cleaner { unknown }.message(message, json, Path::root());
+///
+/// Whether there is an `amesh.v1.RawAny` now.
+pub(super) fn clean(message: &MessageDescriptor, json: &mut Value, unknown: &mut Vec<Unknown>) -> bool {
+    let mut cleaner = Cleaner {
+        unknown,
+        has_raw: false,
+    };
+    cleaner.message(message, json, Path::root());
+    cleaner.has_raw
 }
 
 struct Cleaner<'u> {
     unknown: &'u mut Vec<Unknown>,
+    has_raw: bool,
 }
 
 impl Cleaner<'_> {
@@ -31,26 +39,23 @@ impl Cleaner<'_> {
         });
     }
 
-    /// Whether the message stays.
-    fn message(&mut self, message: &MessageDescriptor, json: &mut Value, at: Path<'_>) -> bool {
-        let Value::Object(members) = json else { return true };
+    fn message(&mut self, message: &MessageDescriptor, json: &mut Value, at: Path<'_>) {
+        let Value::Object(members) = json else { return };
         match message.full_name() {
             "google.protobuf.Any" => self.any(members, at),
-            name if name.starts_with("google.protobuf.") => true,
-            _ => {
-                self.members(message, members, at);
-                true
-            }
+            name if name.starts_with("google.protobuf.") => {}
+            _ => self.members(message, members, at),
         }
     }
 
-    /// Whether the `Any` stays.
-    fn any(&mut self, members: &mut Map<String, Value>, at: Path<'_>) -> bool {
-        if members.is_empty() {
-            return false;
+    fn any(&mut self, members: &mut Map<String, Value>, at: Path<'_>) {
+        if let Some(raw) = raw::any(members) {
+            self.has_raw = true;
+            *members = raw;
+            return;
         }
         let Some(Value::String(type_url)) = members.remove("@type") else {
-            return true;
+            return;
         };
         let name = type_url.rsplit('/').next().unwrap_or(&type_url);
         if let Some(message) = descriptor::message(name) {
@@ -58,14 +63,13 @@ impl Cleaner<'_> {
                 self.members(&message, members, at);
             }
             members.insert("@type".to_owned(), type_url.into());
-            return true;
+            return;
         }
         self.note(at, format!("message type {name:?}"));
         let json = Value::Object(std::mem::take(members)).to_string();
         members.insert("@type".to_owned(), RAW_JSON.into());
         members.insert("type_url".to_owned(), type_url.into());
         members.insert("json".to_owned(), json.into());
-        true
     }
 
     fn members(&mut self, message: &MessageDescriptor, members: &mut Map<String, Value>, at: Path<'_>) {
@@ -112,7 +116,10 @@ impl Cleaner<'_> {
     /// Whether the value stays.
     fn value(&mut self, kind: &Kind, json: &mut Value, at: Path<'_>) -> bool {
         match (kind, json) {
-            (Kind::Message(message), json) => self.message(message, json, at),
+            (Kind::Message(message), json) => {
+                self.message(message, json, at);
+                true
+            }
             (Kind::Enum(values), Value::String(name)) => {
                 let known = values.get_value_by_name(name).is_some();
                 if !known {
@@ -202,12 +209,31 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_any_goes() {
+    fn an_empty_any_stays_and_so_do_bytes() {
         let (json, unknown) = cleaned(
             "envoy.config.listener.v3.Filter",
             json!({"name": "a", "typedConfig": {}}),
         );
-        assert_eq!(json, json!({"name": "a"}));
+        assert_eq!(
+            json["typedConfig"],
+            json!({"@type": raw::ANY, "type_url": "", "value": ""})
+        );
         assert!(unknown.is_empty());
+        for (name, value, is_raw) in [
+            ("no.Such", json!("AAEC"), true),
+            ("no.Such", json!(""), true),
+            ("no.Such", json!("AAE"), false),
+            ("no.Such", json!(5), false),
+            // A type without a field of that name, and one with it.
+            ("envoy.config.core.v3.Pipe", json!("AAEC"), true),
+            ("envoy.config.core.v3.HeaderValue", json!("AAEC"), false),
+            ("google.protobuf.BytesValue", json!("AAEC"), false),
+        ] {
+            let (json, _) = cleaned(
+                "envoy.config.listener.v3.Filter",
+                json!({"typedConfig": {"@type": name, "value": value}}),
+            );
+            assert_eq!(json["typedConfig"]["@type"] == raw::ANY, is_raw, "{name} {value}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde::Deserializer;
 use serde_json::value::RawValue;
 
-use super::{lenient, without_place};
+use super::{lenient, raw, without_place};
 use crate::decode::{Reason, Unknown};
 use crate::field_path::Path;
 
@@ -33,8 +33,11 @@ pub(super) fn encode(message: &MessageDescriptor, json: &RawValue, at: Path<'_>)
         message: without_place(&error),
     })?;
     let mut unknown = Vec::new();
-    lenient::clean(message, &mut tree, &mut unknown);
-    let message = strict(message, tree, at)?;
+    let has_raw = lenient::clean(message, &mut tree, &mut unknown);
+    let mut message = strict(message, tree, at)?;
+    if has_raw {
+        raw::restore(&mut message);
+    }
     Ok(Encoded {
         bytes: message.encode_to_vec(),
         unknown,

@@ -8,14 +8,15 @@ use std::sync::LazyLock;
 use envoy_types::pb::envoy::config::core::v3::{Address, Node, address, socket_address};
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
-use prost::Message as _;
+use envoy_types::pb::envoy::service::discovery::v3::Resource as Wrapper;
+use prost::{Message as _, Name as _};
 use prost_reflect::MessageDescriptor;
 use serde_json::value::RawValue;
 
 use super::message::{Encoded, encode, encode_any};
 use super::outline::{Kind, Members, kind};
 use super::{DUPLICATE_NAME, INLINE_ROUTES, PRIVATE_KEY_REDACTED};
-use super::{Dump, Shape, redacted};
+use super::{Dump, Shape, raw, redacted};
 use crate::decode::{Body, Reason, Rejected, Resource, ResourceType, decode};
 use crate::descriptor;
 use crate::finding::{Finding, Path, ResourceName, Rule};
@@ -50,6 +51,12 @@ impl Reader {
         if kind(json) != Kind::Object {
             return self.reject(json, expected, json_error(at, "expected an object"));
         }
+        if let Some(raw) = raw::resource(json, at) {
+            return match raw {
+                Ok((type_url, bytes)) => self.raw(&type_url, &bytes, at),
+                Err(reason) => self.reject(json, expected, reason),
+            };
+        }
         let (type_url, encoded) = match encoded(json, expected, at) {
             Ok(encoded) => encoded,
             Err(reason) => return self.reject(json, expected, reason),
@@ -77,11 +84,45 @@ impl Reader {
         }
     }
 
+    /// Reads something that has that name, unless it says another.
+    pub(super) fn named(&mut self, name: Option<&str>, read: impl FnOnce(&mut Self)) {
+        let before = self.rejected.len();
+        read(self);
+        for rejected in self.rejected.iter_mut().skip(before) {
+            rejected.name = rejected.name.take().or_else(|| name.map(str::to_owned));
+        }
+    }
+
+    /// Takes what was read elsewhere.
+    pub(super) fn take(&mut self, resources: Vec<Resource>, rejected: Vec<Rejected>, findings: Vec<Finding>) {
+        self.resources.extend(resources);
+        self.rejected.extend(rejected);
+        self.findings.extend(findings);
+    }
+
+    /// Takes a resource as it came over the wire: what is said of it is what would have been said then.
+    fn raw(&mut self, type_url: &str, bytes: &[u8], at: Path<'_>) {
+        if type_url.rsplit('/').next() == Some(Wrapper::full_name().as_str())
+            && let Ok(wrapper) = Wrapper::decode(bytes)
+        {
+            let inner = wrapper.resource.unwrap_or_default();
+            return self.raw_resource(&inner.type_url, &inner.value, at);
+        }
+        self.raw_resource(type_url, bytes, at);
+    }
+
+    fn raw_resource(&mut self, type_url: &str, bytes: &[u8], at: Path<'_>) {
+        match decode(type_url, bytes) {
+            Ok(resource) => self.push(resource, at),
+            Err(rejected) => self.rejected.push(rejected),
+        }
+    }
+
     fn push(&mut self, resource: Resource, at: Path<'_>) {
         let kind = resource.body.kind();
         if let Body::Secret(secret) = &resource.body {
             for field in redacted::fields(secret) {
-                self.finding(&PRIVATE_KEY_REDACTED, kind, &resource.name, field, None);
+                self.finding(&PRIVATE_KEY_REDACTED, kind, &resource.name, &field, None);
             }
         }
         let key = (kind, resource.name.clone());

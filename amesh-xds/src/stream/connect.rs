@@ -35,11 +35,22 @@ pub enum Error {
     /// The token cannot be sent in a header.
     #[error("{}: the token has characters that a header cannot have", .0.display())]
     Token(PathBuf),
-    /// There is no connection: nobody listens there, or does not speak HTTP/2, or is not trusted.
+    /// A file that should hold certificates in PEM form holds none.
+    #[error("{}: there is no certificate in it", .0.display())]
+    NoCertificate(PathBuf),
+    /// There is no connection: nobody listens there, or who does is not trusted.
     #[error("{0}")]
     Connect(String),
+    /// There was a connection, which ended before the server answered as gRPC does.
+    #[error("the connection ended before an answer of gRPC: is this an xDS server{}?", if *.tls { "" } else { ", and one without TLS" })]
+    NoAnswer {
+        /// Whether the connection was over TLS.
+        tls: bool,
+        /// What broke.
+        cause: String,
+    },
     /// The server ended the stream with an error, or it broke.
-    #[error("{}: {message}", code.description())]
+    #[error("{code:?}: {message}")]
     Status {
         /// gRPC's code.
         code: tonic::Code,
@@ -109,7 +120,12 @@ fn endpoint(server: &Server) -> Result<Endpoint, Error> {
 }
 
 fn tls(settings: &Tls) -> Result<ClientTlsConfig, Error> {
-    let roots = Certificate::from_pem(read(&settings.roots)?);
+    let roots = read(&settings.roots)?;
+    // No certificate would mean that nobody is trusted, which a server's name in an error does not tell.
+    if !String::from_utf8_lossy(&roots).contains("-----BEGIN CERTIFICATE-----") {
+        return Err(Error::NoCertificate(settings.roots.clone()));
+    }
+    let roots = Certificate::from_pem(roots);
     let mut config = ClientTlsConfig::new()
         .ca_certificate(roots)
         .timeout(Duration::from_secs(10));
@@ -154,6 +170,7 @@ pub(crate) fn failed(status: &tonic::Status) -> Error {
 pub(super) async fn exchange(
     connection: Connection,
     (service, protocol): (Service, Protocol),
+    tls: bool,
     requests: mpsc::UnboundedReceiver<Request>,
     responses: mpsc::Sender<Response>,
 ) -> Result<(), Error> {
@@ -161,6 +178,14 @@ pub(super) async fn exchange(
     // A big mesh is one message: fifteen megabytes for ten thousand services.
     let all = || AggregatedDiscoveryServiceClient::new(connection.clone()).max_decoding_message_size(usize::MAX);
     let secrets = || SecretDiscoveryServiceClient::new(connection.clone()).max_decoding_message_size(usize::MAX);
+    // What breaks before the first answer was hardly an xDS server.
+    let unanswered = |status: tonic::Status| match status.source() {
+        Some(source) => Error::NoAnswer {
+            tls,
+            cause: causes(source),
+        },
+        None => failed(&status),
+    };
     match protocol {
         Protocol::StateOfTheWorld => {
             let requests = requests.filter_map(|request| match request {
@@ -171,7 +196,7 @@ pub(super) async fn exchange(
                 Service::Aggregated => all().stream_aggregated_resources(requests).await,
                 Service::Secrets => secrets().stream_secrets(requests).await,
             };
-            let mut stream = answer.map_err(|status| failed(&status))?.into_inner();
+            let mut stream = answer.map_err(unanswered)?.into_inner();
             while let Some(response) = stream.message().await.map_err(|status| failed(&status))? {
                 if responses.send(Response::StateOfTheWorld(response)).await.is_err() {
                     break;
@@ -187,7 +212,7 @@ pub(super) async fn exchange(
                 Service::Aggregated => all().delta_aggregated_resources(requests).await,
                 Service::Secrets => secrets().delta_secrets(requests).await,
             };
-            let mut stream = answer.map_err(|status| failed(&status))?.into_inner();
+            let mut stream = answer.map_err(unanswered)?.into_inner();
             while let Some(response) = stream.message().await.map_err(|status| failed(&status))? {
                 if responses.send(Response::Delta(response)).await.is_err() {
                     break;
@@ -198,14 +223,16 @@ pub(super) async fn exchange(
     Ok(())
 }
 
-/// An error with its causes, in one line: the outermost alone says "transport error".
+/// An error with its causes, in one line. That it was the transport's says nothing.
 pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
+    let mut text = String::new();
+    let mut next = Some(error);
     while let Some(cause) = next {
         let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
+        if cause_text != "transport error" && !text.ends_with(&cause_text) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
             text.push_str(&cause_text);
         }
         next = cause.source();

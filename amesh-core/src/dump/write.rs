@@ -1,0 +1,93 @@
+//! Resources that came over the wire, written as Envoy's `/config_dump?include_eds` prints them.
+//!
+//! # What is lost
+//!
+//! Nothing, but for secrets: [`read`](super::read) of what was written gives the same resources, with what is unknown in
+//! them, and rejects the same. Each resource is read back when it is written, and one that its JSON does not say whole,
+//! because it has fields that these types lack or does not decode, is written as its bytes:
+//! `{"@type": "...", "value": "BASE64"}`. So is a part of a type that is not known.
+//!
+//! # Secrets
+//!
+//! A dump gets pasted into reports. The fields that Envoy's API marks as sensitive, such as private keys, read
+//! `[redacted]`, as Envoy prints them, in whichever resource they are; a file's name is no secret and stays. A resource
+//! whose secrets cannot be found for certain is left out, and [`Written::left_out`] says so: a secret that does not
+//! decode or has fields that these types lack, and any other resource that has such fields beside a sensitive one. What
+//! is in an extension of a type that nobody here knows is written as it is. [`WriteOptions::keep_secrets`] writes
+//! everything.
+
+mod document;
+mod json;
+mod redact;
+mod resource;
+mod response;
+
+use std::fmt;
+
+use envoy_types::pb::envoy::config::core::v3::Node;
+use envoy_types::pb::google::protobuf::Any;
+
+use crate::decode::ResourceType;
+
+pub use response::{Response, write_response};
+
+/// A resource as the control plane sent it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Captured {
+    /// Its type and its bytes.
+    pub resource: Any,
+    /// Its version; empty when there is none to tell.
+    pub version: String,
+}
+
+/// How a dump is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WriteOptions {
+    /// Private keys and other secrets are written, and not `[redacted]`.
+    pub keep_secrets: bool,
+}
+
+/// A written dump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Written {
+    /// JSON, with a line break at the end.
+    pub json: Vec<u8>,
+    /// What is not in it.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A resource that is not written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct LeftOut {
+    /// Its type, as it was sent.
+    pub type_url: String,
+    /// Its name, when that much is known.
+    pub name: Option<String>,
+    /// Why.
+    pub reason: &'static str,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match ResourceType::from_type_url(&self.type_url) {
+            Some(kind) => write!(f, "{kind}")?,
+            None => write!(f, "{}", self.type_url)?,
+        }
+        if let Some(name) = &self.name {
+            write!(f, " {name:?}")?;
+        }
+        write!(f, " is left out: {}", self.reason)
+    }
+}
+
+/// Writes a dump of resources, and of the proxy that they are for: its node tells a reader what kind of proxy it is.
+///
+/// Resources are sorted by type and name; of two with one name a reader takes the later. The same resources give the same
+/// bytes.
+#[must_use]
+pub fn write(node: Option<&Node>, resources: &[Captured], options: &WriteOptions) -> Written {
+    document::write(node, resources, options)
+}
