@@ -5,6 +5,7 @@ use amesh_core::dump;
 use amesh_core::envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use amesh_core::envoy_types::pb::envoy::config::core::v3::{DataSource, data_source};
 use amesh_core::envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{Secret, TlsCertificate, secret};
+use amesh_core::envoy_types::pb::google::protobuf::Duration;
 use insta::assert_snapshot;
 use prost::Message as _;
 
@@ -42,12 +43,10 @@ fn the_last_version_counts_and_what_is_refused_is_there() {
     let plane = plane();
     let bad = Cluster {
         name: "bad".to_owned(),
-        ..gateway_cluster()
+        connect_timeout: Some(Duration { seconds: -1, nanos: 0 }),
+        ..Cluster::default()
     };
-    let mut bytes = bad.encode_to_vec();
-    // A number for the discovery type that there is not.
-    bytes.extend([0x10, 0x63]);
-    plane.put(ResourceType::Cluster, "bad", bytes);
+    plane.put(ResourceType::Cluster, "bad", bad.encode_to_vec());
     let (status, stdout, stderr) = capture(&plane.address, &["-q"]);
     assert_eq!(status, Some(0), "{stderr}");
     assert!(
@@ -57,12 +56,6 @@ fn the_last_version_counts_and_what_is_refused_is_there() {
     let dump = dump::read(stdout.as_bytes()).expect("a dump");
     assert_eq!(dump.rejected.len(), 1, "{:?}", dump.rejected);
     assert_eq!(dump.rejected[0].name.as_deref(), Some("bad"));
-}
-
-fn gateway_cluster() -> Cluster {
-    let resources = gateway().resources.into_iter();
-    let mut clusters = resources.filter(|resource| resource.body.kind() == ResourceType::Cluster);
-    Cluster::decode(clusters.next().expect("a cluster").body.encode().as_slice()).expect("a cluster")
 }
 
 #[test]
@@ -109,7 +102,10 @@ fn what_is_missing_is_said_and_the_rest_is_written() {
     let out = dir.path().join("dump.json");
     let (status, _, stderr) = capture(&plane.address, &["--timeout", "1", "-o", text(&out)]);
     assert_eq!(status, Some(5));
-    assert_snapshot!(stderr.replace(&plane.address, "ADDRESS"), @"");
+    assert_snapshot!(stderr.replace(&plane.address, "ADDRESS"), @"
+    error: ADDRESS did not send everything within 1 s
+    help: the dump holds what has come; --timeout SECONDS waits longer
+    ");
     let dump = dump::read(&std::fs::read(&out).expect("the file")).expect("a dump");
     assert_eq!(
         dump.resources.len(),
@@ -125,9 +121,12 @@ fn nothing_is_written_when_nothing_comes() {
     std::fs::write(&out, "as it was").expect("a file");
     let (status, stdout, stderr) = capture("127.0.0.1:1", &["--timeout", "1", "-o", text(&out)]);
     assert_eq!((status, stdout.as_str()), (Some(5), ""));
-    assert_snapshot!(stderr, @"");
+    assert_snapshot!(stderr, @"
+    warning: 127.0.0.1:1: tcp connect error: Connection refused; trying again
+    error: no answer within 1 s: 127.0.0.1:1: tcp connect error: Connection refused
+    ");
     assert_eq!(std::fs::read_to_string(&out).expect("the file"), "as it was");
     let (status, _, stderr) = capture("127.0.0.1:1", &["-o", "no/such/dir/dump.json"]);
     assert_eq!(status, Some(4));
-    assert_snapshot!(stderr, @"");
+    assert_snapshot!(stderr, @"error: failed to write no/such/dir/dump.json: the directory no/such/dir does not exist");
 }

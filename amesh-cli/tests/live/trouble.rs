@@ -17,14 +17,46 @@ fn refused(args: &[&str]) -> String {
 
 #[test]
 fn who_asks_and_whom_has_to_be_said() {
-    assert_snapshot!(refused(&["watch", "--server", "127.0.0.1:1"]), @"");
-    assert_snapshot!(refused(&["watch", "--bootstrap", GATEWAY]), @"");
-    assert_snapshot!(refused(&["capture", "--node", "router~1.2.3.4~a.b~b.svc.cluster.local"]), @"");
-    assert_snapshot!(refused(&["watch", "--server", "istiod", "--bootstrap", GATEWAY]), @"");
-    assert_snapshot!(refused(&["watch", "--server", "127.0.0.1:1", "--node", "gateway"]), @"");
-    assert_snapshot!(refused(&["watch", "--server", "127.0.0.1:1", "--bootstrap", "Cargo.toml"]), @"");
-    assert_snapshot!(refused(&["watch", "--server", "127.0.0.1:1", "--bootstrap", "no/such/file"]), @"");
-    assert_snapshot!(refused(&["watch", "--server", "127.0.0.1:1", "--node-from-env", "sidecar"]), @"");
+    assert_snapshot!(refused(&["watch", "--server", "127.0.0.1:1"]), @"
+    exit status 2
+    error: who asks? Istio sends each proxy its own configuration
+    help: --node router~127.0.0.1~POD.NAMESPACE~NAMESPACE.svc.cluster.local asks as a gateway; --bootstrap FILE and --node-from-env KIND take it from elsewhere
+    ");
+    assert_snapshot!(refused(&["watch", "--bootstrap", GATEWAY]), @"
+    exit status 2
+    error: tests/input/gateway.yaml does not say where the control plane is
+    help: name it with --server HOST:PORT or --server unix:PATH
+    ");
+    assert_snapshot!(refused(&["capture", "--node", "router~1.2.3.4~a.b~b.svc.cluster.local"]), @"
+    exit status 2
+    error: no control plane to ask
+    help: name it with --server HOST:PORT or --server unix:PATH
+    ");
+    assert_snapshot!(refused(&["watch", "--server", "istiod", "--bootstrap", GATEWAY]), @r#"
+    exit status 2
+    error: invalid value 'istiod' for '--server <ADDR>': "istiod" has no port: write HOST:PORT, or unix:PATH
+
+    For more information, try '--help'.
+    "#);
+    assert_snapshot!(refused(&["watch", "--server", "127.0.0.1:1", "--node", "gateway"]), @r#"
+    exit status 2
+    error: "gateway" is no node: it does not have four parts with ~ between them
+    help: write KIND~IP~POD.NAMESPACE~DOMAIN, as sidecar~10.0.0.1~app-1.default~default.svc.cluster.local
+    "#);
+    assert_snapshot!(refused(&["watch", "--server", "127.0.0.1:1", "--bootstrap", "Cargo.toml"]), @r#"
+    exit status 3
+    error: failed to understand Cargo.toml: the bootstrap file is neither JSON nor YAML: line 2 column 1: did not find expected <document start>
+    help: give an Envoy or gRPC bootstrap file, or a dump of a whole proxy
+    "#);
+    assert_snapshot!(refused(&["watch", "--server", "127.0.0.1:1", "--bootstrap", "no/such/file"]), @"
+    exit status 3
+    error: failed to read no/such/file: no such file or directory
+    ");
+    assert_snapshot!(refused(&["watch", "--server", "127.0.0.1:1", "--node-from-env", "sidecar"]), @"
+    exit status 2
+    error: the environment does not say who asks: POD_NAMESPACE is not set
+    help: Istio's injector sets POD_NAME, POD_NAMESPACE and INSTANCE_IP; or use --node
+    ");
 }
 
 #[test]
@@ -38,7 +70,11 @@ fn a_token_is_not_sent_in_plain_text() {
         "--token",
         "Cargo.toml",
     ];
-    assert_snapshot!(refused(&args), @"");
+    assert_snapshot!(refused(&args), @"
+    exit status 2
+    error: a token is not sent to 127.0.0.1:1 in plain text
+    help: speak TLS: name the roots to trust with --ca-cert FILE
+    ");
 }
 
 /// What `watch` says of a server, without the time; it goes on trying, and says it once.
@@ -56,8 +92,8 @@ fn said(address: &str, more: &[&str]) -> String {
 
 #[test]
 fn nobody_listens() {
-    assert_snapshot!(said("127.0.0.1:1", &[]), @"");
-    assert_snapshot!(said("unix:/no/such/socket", &[]), @"");
+    assert_snapshot!(said("127.0.0.1:1", &[]), @"error: ADDRESS: tcp connect error: Connection refused; trying again until it answers");
+    assert_snapshot!(said("unix:/no/such/socket", &[]), @"error: ADDRESS: No such file or directory; trying again until it answers");
 }
 
 /// A server that answers everything with one text, again and again.
@@ -80,11 +116,11 @@ fn server(answer: &'static str) -> String {
 fn a_web_server_is_no_control_plane() {
     let web = "HTTP/1.1 400 Bad Request\r\ncontent-length: 5\r\n\r\n<html";
     let address = server(web);
-    assert_snapshot!(said(&address, &[]), @"");
+    assert_snapshot!(said(&address, &[]), @"error: ADDRESS: the connection ended before an answer of gRPC: is this an xDS server, and one without TLS?; help: istiod serves xDS in plain text on port 15010, with TLS (--ca-cert FILE) on 15012; trying again until it answers");
     let dir = tempfile::tempdir().expect("a directory");
     let roots = dir.path().join("roots.pem");
     std::fs::write(&roots, "no certificate").expect("a file");
-    assert_snapshot!(said(&address, &["--ca-cert", crate::text(&roots)]).replace(crate::text(&roots), "ROOTS"), @"");
+    assert_snapshot!(said(&address, &["--ca-cert", crate::text(&roots)]).replace(crate::text(&roots), "ROOTS"), @"error: ADDRESS: ROOTS: there is no certificate in it; trying again until it answers");
     let silent = server("");
-    assert_snapshot!(said(&silent, &[]), @"");
+    assert_snapshot!(said(&silent, &[]), @"error: ADDRESS: the connection ended before an answer of gRPC: is this an xDS server, and one without TLS?; help: istiod serves xDS in plain text on port 15010, with TLS (--ca-cert FILE) on 15012; trying again until it answers");
 }

@@ -3,13 +3,11 @@
 use std::io::Read as _;
 use std::process::Stdio;
 
-use amesh_core::ResourceType;
-use amesh_core::envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use amesh_core::{ResourceType, dump};
 use insta::assert_snapshot;
-use prost::Message as _;
 
 use crate::plane::Plane;
-use crate::{GATEWAY, Running, amesh, command, gateway, plane, text, wait_until};
+use crate::{GATEWAY, Running, amesh, command, plane, text, wait_until};
 
 const SERVICE: &str = "outbound|9080||reviews.shop.svc.cluster.local";
 
@@ -21,15 +19,25 @@ fn watch(plane: &Plane, more: &[&str]) -> Running {
 }
 
 /// Gives the service so many endpoints, as a new version.
-fn scale(plane: &Plane, endpoints: usize, version: &str) {
-    let resources = gateway().resources.into_iter();
-    let mut assignments = resources.filter(|resource| resource.body.kind() == ResourceType::ClusterLoadAssignment);
-    let body = assignments.next().expect("endpoints").body.encode();
-    let mut assignment = ClusterLoadAssignment::decode(body.as_slice()).expect("endpoints");
-    let one = assignment.endpoints[0].lb_endpoints[0].clone();
-    assignment.endpoints[0].lb_endpoints = vec![one; endpoints];
-    plane.version(version);
-    plane.put(ResourceType::ClusterLoadAssignment, SERVICE, assignment.encode_to_vec());
+fn scale(plane: &Plane, endpoints: usize, version: usize) {
+    let endpoint = |number| {
+        format!(
+            r#"{{"endpoint": {{"address": {{"socket_address": {{"address": "10.2.0.{number}", "port_value": 9080}}}}}}}}"#
+        )
+    };
+    let endpoints: Vec<String> = (1..=endpoints).map(endpoint).collect();
+    let assignment = format!(
+        r#"{{"@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+            "cluster_name": "{SERVICE}", "endpoints": [{{"lb_endpoints": [{}]}}]}}"#,
+        endpoints.join(", ")
+    );
+    let dump = dump::read(assignment.as_bytes()).expect("a load assignment");
+    plane.version(&version.to_string());
+    plane.put(
+        ResourceType::ClusterLoadAssignment,
+        SERVICE,
+        dump.resources[0].body.encode(),
+    );
     plane.push(ResourceType::ClusterLoadAssignment, &[SERVICE]);
 }
 
@@ -47,8 +55,12 @@ fn people_see_what_each_push_changes() {
     let plane = plane();
     let running = watch(&plane, &["--events", "text"]);
     assert_snapshot!("first-push", plain(&running.until("error["), &plane));
-    scale(&plane, 3, "2");
-    assert_snapshot!(plain(&running.until("changed"), &plane), @"");
+    scale(&plane, 3, 2);
+    assert_snapshot!(plain(&running.until("no longer"), &plane), @r#"
+    TIME Objects: 0 added, 1 changed, 0 removed. Findings: 0 come, 1 gone.
+    changed /upstreams/outbound_9080__reviews.shop.svc.cluster.local
+    - no longer: fails-closed[istio-mutual-tls] Cluster "outbound|9080||reviews.shop.svc.cluster.local" at transport_socket_matches[0]: 4 of 4 endpoints
+    "#);
     assert_eq!(running.end("INT"), Some(0));
 }
 
@@ -62,13 +74,13 @@ fn programs_read_a_line_for_each_event() {
     assert_eq!((&first["event"], &first["first"]), (&"push".into(), &true.into()));
     assert!(first["added"][0]["object"].is_object(), "{first}");
     assert_eq!(first["totals"]["upstreams"], 2);
-    scale(&plane, 2, "2");
+    scale(&plane, 2, 2);
     let push = read(running.line());
     assert_eq!(
         push["changed"][0]["key"],
         "/upstreams/outbound_9080__reviews.shop.svc.cluster.local"
     );
-    assert_eq!(push["changed"][0]["object"]["nodes"][0]["weight"], 2, "{push}");
+    assert_eq!(push["changed"][0]["object"]["nodes"][1]["host"], "10.2.0.2", "{push}");
     plane.hang_up();
     let ended = read(running.line());
     assert_eq!(
@@ -92,7 +104,7 @@ fn a_file_is_kept_in_step_and_stays_as_it_is_where_it_cannot_be_written() {
     // Something stands in the way for a while.
     std::fs::remove_file(&out).expect("the file");
     std::fs::create_dir(&out).expect("a directory");
-    scale(&plane, 2, "2");
+    scale(&plane, 2, 2);
     let lines = running.until("\"unwritten\"");
     assert!(
         lines.last().is_some_and(|line| line.contains("is a directory")),
@@ -100,7 +112,7 @@ fn a_file_is_kept_in_step_and_stays_as_it_is_where_it_cannot_be_written() {
     );
     std::fs::remove_dir(&out).expect("the directory");
     running.until("\"written\"");
-    assert!(std::fs::read_to_string(&out).expect("the file").contains("weight: 2"));
+    assert!(std::fs::read_to_string(&out).expect("the file").contains("10.2.0.2"));
 
     // The control plane goes: the file stays.
     drop(plane);
@@ -141,7 +153,7 @@ fn a_reader_that_leaves_is_no_error() {
     // It is noticed with the next event.
     let mut version = 2;
     wait_until(|| {
-        scale(&plane, version, &version.to_string());
+        scale(&plane, version % 9, version);
         version += 1;
         matches!(child.try_wait(), Ok(Some(_)))
     });
