@@ -57,7 +57,7 @@ istiod *args:
 ci:
     bash .ci/run
 
-# Looks for input that panics: `just fuzz dump` or `just fuzz translate` (needs cargo-fuzz; the fixtures are seeds).
+# Looks for input that panics: `just fuzz dump`, `translate` or `session` (needs cargo-fuzz; the fixtures are seeds).
 fuzz target seconds="60":
     mkdir -p fuzz/corpus/{{ target }}
     cargo fuzz run --sanitizer none {{ target }} fuzz/corpus/{{ target }} fixtures -- -max_total_time={{ seconds }} -max_len=16384

@@ -1,11 +1,13 @@
 //! The commands, one file each, and the options that several of them share.
 
+mod capture;
 mod completions;
 mod coverage;
 mod diff;
 mod explain;
 mod man;
 mod translate;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -29,6 +31,8 @@ enum Command {
     Explain(explain::Explain),
     Coverage(coverage::Coverage),
     Diff(diff::Diff),
+    Capture(Box<capture::Capture>),
+    Watch(Box<watch::Watch>),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -41,6 +45,8 @@ impl Cli {
             Command::Explain(command) => command.run(),
             Command::Coverage(command) => command.run(),
             Command::Diff(command) => command.run(),
+            Command::Capture(command) => command.run(),
+            Command::Watch(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
         }

@@ -15,14 +15,18 @@ pub(crate) const INPUT: u8 = 3;
 /// The output cannot be written.
 pub(crate) const OUTPUT: u8 = 4;
 
+/// The control plane did not answer, or did not send everything.
+pub(crate) const INCOMPLETE: u8 = 5;
+
 /// The table of exit statuses, as `--help` and the manual show it.
 pub(crate) const STATUSES: &str = "\
 Exit status:
-  0  done (diff: nothing differs)
+  0  done (diff: nothing differs; watch: interrupted)
   1  translate: a finding is at or above --deny; diff: something differs
   2  the command line is wrong, or a name is unknown
   3  the input cannot be read, or is not what was asked for
-  4  the output cannot be written";
+  4  the output cannot be written
+  5  capture: the control plane did not answer, or did not send everything in time";
 
 /// A failure as the user sees it: `error: ...`, then what may help.
 #[derive(Debug)]
@@ -48,12 +52,22 @@ impl Failure {
         Self::new(OUTPUT, message)
     }
 
+    /// The control plane did not answer.
+    pub(crate) fn incomplete(message: impl Into<String>) -> Self {
+        Self::new(INCOMPLETE, message)
+    }
+
     fn new(status: u8, message: impl Into<String>) -> Self {
         Self {
             status,
             message: message.into(),
             help: None,
         }
+    }
+
+    /// What went wrong, in a line.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     /// Adds what may help.

@@ -1,8 +1,11 @@
-//! `amesh`: translates captured Istio configuration for Apache APISIX, and explains what it could not carry over.
+//! `amesh`: translates Istio's configuration, captured or live, for Apache APISIX, and explains what it could not carry
+//! over.
 
+mod client;
 mod command;
 mod failure;
 mod input;
+mod live;
 mod output;
 mod progress;
 mod render;

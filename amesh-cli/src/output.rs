@@ -17,6 +17,23 @@ pub(crate) fn to_terminal(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) 
     finish(write, anstream::stdout().lock())
 }
 
+/// Writes one of many events to standard output, at once. False when nobody reads them any longer.
+pub(crate) fn event(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<bool, Failure> {
+    let mut out = BufWriter::with_capacity(1 << 16, anstream::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            drop(out.into_parts());
+            Ok(false)
+        }
+        Err(error) => Err(unwritable(&error)),
+    }
+}
+
+fn unwritable(error: &io::Error) -> Failure {
+    Failure::output(format!("failed to write to standard output: {}", plain(error)))
+}
+
 fn finish(write: impl FnOnce(&mut dyn Write) -> io::Result<()>, stream: impl Write) -> Result<(), Failure> {
     let mut out = BufWriter::with_capacity(1 << 16, stream);
     match write(&mut out).and_then(|()| out.flush()) {
@@ -25,10 +42,7 @@ fn finish(write: impl FnOnce(&mut dyn Write) -> io::Result<()>, stream: impl Wri
             drop(out.into_parts());
             Ok(())
         }
-        Err(error) => Err(Failure::output(format!(
-            "failed to write to standard output: {}",
-            plain(&error)
-        ))),
+        Err(error) => Err(unwritable(&error)),
         Ok(()) => Ok(()),
     }
 }
@@ -40,6 +54,22 @@ fn finish(write: impl FnOnce(&mut dyn Write) -> io::Result<()>, stream: impl Wri
 pub(crate) fn to_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
     replace(path, write)
         .map_err(|error| Failure::output(format!("failed to write {}: {}", path.display(), reason(path, &error))))
+}
+
+/// Fails where a file could never be written, so that a long command says so at its beginning.
+pub(crate) fn check(path: &Path) -> Result<(), Failure> {
+    let error = if path.is_dir() {
+        io::Error::from(io::ErrorKind::IsADirectory)
+    } else if parent(path).is_dir() {
+        return Ok(());
+    } else {
+        io::Error::from(io::ErrorKind::NotFound)
+    };
+    Err(Failure::output(format!(
+        "failed to write {}: {}",
+        path.display(),
+        reason(path, &error)
+    )))
 }
 
 fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {

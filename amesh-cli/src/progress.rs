@@ -44,6 +44,11 @@ impl Progress {
         self.bar.set_message(what);
     }
 
+    /// Does something while nothing is drawn, so that what it prints stands by itself.
+    pub(crate) fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.bar.suspend(work)
+    }
+
     /// Says that so many bytes are being read now.
     pub(crate) fn reading(&self, what: impl Into<Cow<'static, str>>, bytes: u64) {
         let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}");

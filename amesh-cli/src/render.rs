@@ -3,6 +3,7 @@
 pub(crate) mod apisix_yaml;
 pub(crate) mod coverage;
 pub(crate) mod diff;
+pub(crate) mod event;
 pub(crate) mod explain;
 pub(crate) mod finding;
 pub(crate) mod objects;

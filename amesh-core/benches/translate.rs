@@ -105,7 +105,7 @@ fn one_endpoint(bencher: Bencher<'_, '_>, services: usize) {
             removed: Vec::new(),
         });
         let changes = translation.update(&snapshot, &dirty);
-        assert_eq!(changes.changes.len(), 1);
+        assert_eq!(changes.changes.changes.len(), 1);
         changes
     });
 }

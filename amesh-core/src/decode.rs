@@ -92,8 +92,8 @@ pub struct Resource {
     pub unknown: Vec<Unknown>,
 }
 
-/// The message of a resource.
-#[derive(Debug, Clone, PartialEq)]
+/// The message of a resource. What is in a secret is not shown by `Debug`.
+#[derive(Clone, PartialEq)]
 pub enum Body {
     /// A listener.
     Listener(Arc<Listener>),
@@ -107,6 +107,20 @@ pub enum Body {
     Secret(Arc<Secret>),
     /// An extension's configuration.
     TypedExtensionConfig(Arc<TypedExtensionConfig>),
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, message): (_, &dyn fmt::Debug) = match self {
+            Self::Listener(message) => ("Listener", message),
+            Self::RouteConfiguration(message) => ("RouteConfiguration", message),
+            Self::Cluster(message) => ("Cluster", message),
+            Self::ClusterLoadAssignment(message) => ("ClusterLoadAssignment", message),
+            Self::Secret(_) => ("Secret", &format_args!("[redacted]")),
+            Self::TypedExtensionConfig(message) => ("TypedExtensionConfig", message),
+        };
+        f.debug_tuple(kind).field(message).finish()
+    }
 }
 
 impl Body {

@@ -29,7 +29,7 @@ pub use finding::{Finding, Outcome, Rule};
 pub use options::{Arrival, Options, Target};
 pub use plan::{Change, ChangeSet, plan};
 pub use snapshot::{Dirty, Snapshot, Update};
-pub use translate::{Translation, translate};
+pub use translate::{Translation, Updated, translate};
 
 /// The README's example is compiled and run.
 #[cfg(doctest)]

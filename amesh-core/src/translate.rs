@@ -11,6 +11,7 @@ pub(crate) mod resource;
 pub(crate) mod route;
 mod scope;
 mod setting;
+mod tally;
 mod unit;
 pub(crate) mod value;
 
@@ -21,6 +22,7 @@ use crate::options::{Arrival, Options};
 
 use self::listener::Use;
 use self::setting::Setting;
+use self::tally::Tally;
 use self::unit::{Output, Unit};
 use crate::apisix::{Key, Object, Objects};
 use crate::decode::ResourceType;
@@ -90,11 +92,24 @@ pub struct Translation {
     collisions: Vec<Finding>,
 }
 
-/// The objects of the units that an update ran: what they were and what they are.
-#[derive(Debug, Default)]
-struct Tally {
-    old: Objects,
-    new: Objects,
+/// What an update changed.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Updated {
+    /// How the objects differ.
+    pub changes: ChangeSet,
+    /// Findings that were not there before, sorted. A finding whose place has moved has come here and gone there.
+    pub come: Vec<Finding>,
+    /// Findings that are no longer there, sorted.
+    pub gone: Vec<Finding>,
+}
+
+impl Updated {
+    /// Whether neither objects nor findings differ.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.come.is_empty() && self.gone.is_empty()
+    }
 }
 
 /// Translates a snapshot.
@@ -186,11 +201,11 @@ impl Translation {
         self.setting.arrival
     }
 
-    /// Brings the translation in step with a snapshot that an update changed, and tells how the objects differ. The
-    /// result is the same as translating the snapshot from scratch.
-    pub fn update(&mut self, snapshot: &Snapshot, dirty: &Dirty) -> ChangeSet {
+    /// Brings the translation in step with a snapshot that an update changed, and tells what differs. The result is the
+    /// same as translating the snapshot from scratch; the work is proportional to the change.
+    pub fn update(&mut self, snapshot: &Snapshot, dirty: &Dirty) -> Updated {
         if dirty.is_empty() {
-            return ChangeSet::default();
+            return Updated::default();
         }
         let touched = |kind| dirty.changed.iter().any(move |name| name.kind == kind);
         let (listeners, routes) = (
@@ -264,23 +279,37 @@ impl Translation {
             }
         }
         self.run(snapshot, &rest, &mut tally);
-        let Tally { old, new } = tally.unwrap_or_default();
+        let mut tally: Tally = tally.unwrap_or_default();
         if self.collisions.is_empty() {
-            return plan(&old, &new);
+            let (come, gone) = tally.findings(|unit| self.outputs.get(unit), snapshot);
+            let changes = plan(&tally.old, &tally.new);
+            return Updated { changes, come, gone };
         }
-        // The map of objects no longer tells which unit an object belongs to: take it back and start over.
-        for key in new.keys() {
+        // What was is what the next translation is compared with: take back what was run.
+        for key in tally.new.keys() {
             self.objects.remove(key);
         }
-        self.objects.extend(old);
+        self.objects.append(&mut tally.old);
+        for (unit, findings) in tally.into_before() {
+            let keys = Vec::new();
+            self.outputs.insert(unit, Output { keys, findings });
+        }
+        self.collisions.clear();
         self.restart(snapshot)
     }
 
-    fn restart(&mut self, snapshot: &Snapshot) -> ChangeSet {
+    fn restart(&mut self, snapshot: &Snapshot) -> Updated {
         let fresh = translate(snapshot, &self.options);
-        let changes = plan(&self.objects, &fresh.objects);
+        let updated = {
+            let (old, new) = (self.findings(), fresh.findings());
+            Updated {
+                changes: plan(&self.objects, &fresh.objects),
+                come: tally::missing(&new, &old),
+                gone: tally::missing(&old, &new),
+            }
+        };
         *self = fresh;
-        changes
+        updated
     }
 
     /// Runs units, and tells which route configurations apply elsewhere now. What their objects were and are goes to the
@@ -295,6 +324,9 @@ impl Translation {
                 {
                     tally.old.entry(key).or_insert(object);
                 }
+            }
+            if let Some(tally) = tally {
+                tally.ran(unit, before.findings);
             }
         }
         let mut outputs = Vec::with_capacity(units.len());

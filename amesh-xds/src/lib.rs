@@ -37,10 +37,10 @@
 //! let Some(Action::Deliver(delivery)) = actions.into_iter().next() else { panic!() };
 //! assert_eq!(delivery.update.put[0].name, "reviews");
 //!
-//! // The consumer applies it; its verdict becomes the acknowledgement.
+//! // The consumer applies it; its verdict becomes the acknowledgement, after the request for all listeners.
 //! let (_dirty, verdict) = replica.apply(delivery.update);
 //! let actions = session.handle(Event::Verdict(verdict));
-//! let Action::Send(Request::StateOfTheWorld(ack)) = &actions[0] else { panic!() };
+//! let Some(Action::Send(Request::StateOfTheWorld(ack))) = actions.last() else { panic!() };
 //! assert_eq!((ack.version_info.as_str(), ack.response_nonce.as_str()), ("1", "a"));
 //! ```
 
@@ -49,6 +49,7 @@ pub mod node;
 pub mod server;
 pub mod session;
 pub mod stream;
+pub mod workload;
 
 mod replica;
 

@@ -1,6 +1,7 @@
 //! Who asks: the node that a control plane decides by what to send.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 
 use envoy_types::pb::envoy::config::core::v3::{Locality, Node};
 use envoy_types::pb::google::protobuf::value::Kind;
@@ -20,6 +21,9 @@ pub enum NodeError {
     /// The bootstrap file has no node, or one without an id.
     #[error("the bootstrap file has no node with an id")]
     NoNode,
+    /// The id is not of the form that istiod reads.
+    #[error("{0}")]
+    Id(&'static str),
 }
 
 /// A node by hand. `kind` is Istio's: `sidecar` or `router`.
@@ -35,6 +39,54 @@ pub fn from_parts(kind: &str, ip: &str, name: &str, namespace: &str, domain: &st
         }),
         ..Node::default()
     }
+}
+
+/// A node from its id, `KIND~IP~POD.NAMESPACE~DOMAIN`, as for [`from_parts`].
+///
+/// # Errors
+///
+/// [`NodeError::Id`] when istiod would not understand the id; it ends the stream then.
+pub fn from_id(id: &str) -> Result<Node, NodeError> {
+    let parts: Vec<&str> = id.split('~').collect();
+    let [kind, ip, pod, domain] = parts[..] else {
+        return Err(NodeError::Id("it does not have four parts with ~ between them"));
+    };
+    if !["sidecar", "router", "waypoint"].contains(&kind) {
+        return Err(NodeError::Id("its first part is neither sidecar, router nor waypoint"));
+    }
+    if ip.parse::<IpAddr>().is_err() {
+        return Err(NodeError::Id("its second part is no IP address"));
+    }
+    match pod.rsplit_once('.') {
+        Some((name, namespace)) if !name.is_empty() && !namespace.is_empty() => {
+            Ok(from_parts(kind, ip, name, namespace, domain))
+        }
+        _ => Err(NodeError::Id("its third part is no POD.NAMESPACE")),
+    }
+}
+
+/// Adds labels of the node's pod, by which istiod selects what is meant for some workloads only.
+pub fn add_labels<'l>(node: &mut Node, labels: impl IntoIterator<Item = (&'l str, &'l str)>) {
+    let mut labels = labels.into_iter().peekable();
+    if labels.peek().is_none() {
+        return;
+    }
+    let fields = &mut node.metadata.get_or_insert_default().fields;
+    let entry = fields.entry("LABELS".to_owned()).or_default();
+    if !matches!(entry.kind, Some(Kind::StructValue(_))) {
+        entry.kind = Some(Kind::StructValue(Struct::default()));
+    }
+    if let Some(Kind::StructValue(held)) = &mut entry.kind {
+        held.fields
+            .extend(labels.map(|(key, value)| (key.to_owned(), text(value))));
+    }
+}
+
+/// Adds metadata. The value is JSON or, where it is none, a text. `GENERATOR` is left out, as from a bootstrap file.
+pub fn add_metadata(node: &mut Node, key: &str, value: &str) {
+    let fields = &mut node.metadata.get_or_insert_default().fields;
+    fields.insert(key.to_owned(), json_or_text(true, value));
+    whole(node);
 }
 
 /// The node of a pod that Istio's injector prepared, from its environment variables.
@@ -204,6 +256,40 @@ mod tests {
         let node = from_parts("sidecar", "10.0.0.1", "app-1", "default", "default.svc.cluster.local");
         assert_eq!(node.id, "sidecar~10.0.0.1~app-1.default~default.svc.cluster.local");
         assert_eq!(string(&node, "NAMESPACE").as_deref(), Some("default"));
+    }
+
+    #[test]
+    fn an_id_that_istiod_would_not_understand_is_refused() {
+        let node = from_id("router~::1~gw-1.a.ns~ns.svc.cluster.local").unwrap();
+        assert_eq!(string(&node, "NAMESPACE").as_deref(), Some("ns"));
+        assert_eq!(string(&node, "INSTANCE_IPS").as_deref(), Some("::1"));
+        assert_eq!(node.id, "router~::1~gw-1.a.ns~ns.svc.cluster.local");
+        for (id, expected) in [
+            ("gw", "it does not have four parts with ~ between them"),
+            (
+                "gateway~1.2.3.4~a.b~c",
+                "its first part is neither sidecar, router nor waypoint",
+            ),
+            ("router~localhost~a.b~c", "its second part is no IP address"),
+            ("router~1.2.3.4~a~c", "its third part is no POD.NAMESPACE"),
+            ("router~1.2.3.4~a.~c", "its third part is no POD.NAMESPACE"),
+        ] {
+            assert_eq!(from_id(id).unwrap_err().to_string(), expected, "{id}");
+        }
+    }
+
+    #[test]
+    fn labels_and_metadata_are_added_to_what_is_there() {
+        let mut node = from_id("sidecar~1.2.3.4~a.b~c").unwrap();
+        add_labels(&mut node, [("app", "a")]);
+        add_labels(&mut node, [("version", "v1")]);
+        add_metadata(&mut node, "CLUSTER_ID", "Kubernetes");
+        add_metadata(&mut node, "PROXY_CONFIG", r#"{"concurrency": 2}"#);
+        add_metadata(&mut node, "GENERATOR", "grpc");
+        assert!(matches!(meta(&node, "LABELS"), Some(Kind::StructValue(labels)) if labels.fields.len() == 2));
+        assert_eq!(string(&node, "CLUSTER_ID").as_deref(), Some("Kubernetes"));
+        assert!(matches!(meta(&node, "PROXY_CONFIG"), Some(Kind::StructValue(_))));
+        assert_eq!(meta(&node, "GENERATOR"), None);
     }
 
     #[test]

@@ -8,19 +8,24 @@ use amesh_core::finding::ResourceName;
 use amesh_core::{Dirty, ResourceType, Snapshot, Update};
 
 use crate::session::{Changes, Verdict};
+use reference::{Reference, Source};
 
 /// A snapshot that follows what its resources refer to: endpoints are wanted while a cluster names them, routes while a
 /// listener does, secrets and extensions while either takes them from the same control plane; and what nothing names any
 /// more is dropped. Secrets and extensions that only the consumer asked for are kept.
 ///
+/// What comes from elsewhere, as the secrets of [`workload`](crate::workload) do, is applied in the same way and is kept too.
+///
 /// The work of [`Replica::apply`] is proportional to the change.
 #[derive(Debug, Clone, Default)]
 pub struct Replica {
     snapshot: Snapshot,
+    /// The servers of SDS whose secrets are followed, by the names of their clusters.
+    sds: BTreeSet<String>,
     /// The secrets and extensions that a resource takes, which the snapshot does not know of.
-    takes: BTreeMap<ResourceName, BTreeSet<ResourceName>>,
+    takes: BTreeMap<ResourceName, BTreeSet<Reference>>,
     /// How many resources take one.
-    taken: BTreeMap<ResourceName, usize>,
+    taken: BTreeMap<Reference, usize>,
 }
 
 impl Replica {
@@ -28,6 +33,27 @@ impl Replica {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A replica that holds nothing, and notes which secrets are taken from these servers of SDS: the names of their
+    /// clusters, in Istio `sds-grpc`.
+    #[must_use]
+    pub fn with_sds(clusters: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            sds: clusters.into_iter().map(Into::into).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The names of the secrets that clusters and listeners take from a server of SDS that is noted.
+    /// [`workload::sds`](crate::workload::sds) follows them.
+    #[must_use]
+    pub fn secrets_from(&self, cluster: &str) -> BTreeSet<String> {
+        let taken = self.taken.keys().filter(|taken| match &taken.source {
+            Source::Sds(name) => name == cluster,
+            Source::ControlPlane => false,
+        });
+        taken.map(|taken| taken.name.name.clone()).collect()
     }
 
     /// What is held.
@@ -45,7 +71,7 @@ impl Replica {
                 kind: resource.body.kind(),
                 name: resource.name.clone(),
             };
-            self.take(&from, &reference::of(&resource.body), &mut changes);
+            self.take(&from, &reference::of(&resource.body, &self.sds), &mut changes);
         }
         for gone in &update.removed {
             self.take(gone, &BTreeSet::new(), &mut changes);
@@ -75,7 +101,7 @@ impl Replica {
     }
 
     /// Notes what a resource takes, and what is wanted or not wanted for it.
-    fn take(&mut self, from: &ResourceName, names: &BTreeSet<ResourceName>, changes: &mut Changes) {
+    fn take(&mut self, from: &ResourceName, names: &BTreeSet<Reference>, changes: &mut Changes) {
         let before = if names.is_empty() {
             self.takes.remove(from)
         } else {
@@ -84,17 +110,21 @@ impl Replica {
         .unwrap_or_default();
         for new in names.difference(&before) {
             *self.taken.entry(new.clone()).or_default() += 1;
-            changes.unwanted.remove(new);
-            changes.wanted.insert(new.clone());
+            if new.source == Source::ControlPlane {
+                changes.unwanted.remove(&new.name);
+                changes.wanted.insert(new.name.clone());
+            }
         }
         for gone in before.difference(names) {
             let count = self.taken.get(gone).copied().unwrap_or_default();
             if count > 1 {
                 self.taken.insert(gone.clone(), count - 1);
-            } else {
-                self.taken.remove(gone);
-                changes.wanted.remove(gone);
-                changes.unwanted.insert(gone.clone());
+                continue;
+            }
+            self.taken.remove(gone);
+            if gone.source == Source::ControlPlane {
+                changes.wanted.remove(&gone.name);
+                changes.unwanted.insert(gone.name.clone());
             }
         }
     }

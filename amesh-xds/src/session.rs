@@ -31,6 +31,27 @@ pub const ORDER: [ResourceType; 6] = [
     ResourceType::TypedExtensionConfig,
 ];
 
+/// What a control plane is asked for, and by which service of gRPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Service {
+    /// Every type in [`ORDER`] over one stream (ADS).
+    #[default]
+    Aggregated,
+    /// Secrets alone, by name (SDS), as Istio's agent serves them.
+    Secrets,
+}
+
+impl Service {
+    /// The types that are asked for, in order.
+    #[must_use]
+    pub const fn kinds(self) -> &'static [ResourceType] {
+        match self {
+            Self::Aggregated => &ORDER,
+            Self::Secrets => &[ResourceType::Secret],
+        }
+    }
+}
+
 /// Whether a type is subscribed to as a whole, not by names.
 #[must_use]
 pub const fn is_wildcard(kind: ResourceType) -> bool {
@@ -51,6 +72,10 @@ pub enum Protocol {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
+    /// What is asked for.
+    pub service: Service,
+    /// What is wanted by name from the start, before a consumer says so.
+    pub wanted: BTreeSet<ResourceName>,
     /// The variant of the protocol.
     pub protocol: Protocol,
     /// Who asks: sent with the first request of a stream.
@@ -65,6 +90,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            service: Service::default(),
+            wanted: BTreeSet::new(),
             protocol: Protocol::default(),
             node: Node::default(),
             timeout: Duration::from_secs(15),
@@ -84,6 +111,16 @@ struct Pending {
     rejected: Vec<String>,
     /// Whether the stream that it came on is still open.
     answerable: bool,
+}
+
+impl Pending {
+    /// What is accepted later still is what another server called by these versions.
+    fn forget_versions(&mut self) {
+        self.version.clear();
+        for accepted in &mut self.accepted {
+            accepted.version.clear();
+        }
+    }
 }
 
 /// An open stream.
@@ -110,15 +147,22 @@ impl Session {
     /// A session that is not connected yet.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self {
+        let kinds = options.service.kinds().iter();
+        let wanted = options.wanted.clone();
+        let mut session = Self {
+            states: kinds.map(|kind| (*kind, State::new(*kind))).collect(),
             options,
-            states: ORDER.into_iter().map(|kind| (kind, State::new(kind))).collect(),
             now: Duration::ZERO,
             stream: None,
             pending: None,
             queue: VecDeque::new(),
             started: false,
-        }
+        };
+        session.want(Changes {
+            wanted,
+            ..Changes::default()
+        });
+        session
     }
 
     /// Takes an event, and says what to do, in that order.
@@ -128,6 +172,9 @@ impl Session {
             Event::Connected { same_server } => {
                 self.queue.clear();
                 self.abandon();
+                if !same_server && let Some(pending) = &mut self.pending {
+                    pending.forget_versions();
+                }
                 for state in self.states.values_mut() {
                     state.reconnect(same_server);
                 }
@@ -217,14 +264,15 @@ impl Session {
         if self.started {
             return;
         }
+        // Where neither is asked for, nothing waits.
         let answered = self
             .states
             .get(&ResourceType::Cluster)
-            .is_some_and(|state| state.answered);
+            .is_none_or(|state| state.answered);
         let endpoints = self
             .states
             .get(&ResourceType::ClusterLoadAssignment)
-            .is_some_and(|state| state.awaited.is_empty() && !state.is_behind());
+            .is_none_or(|state| state.awaited.is_empty() && !state.is_behind());
         let in_time = answered && endpoints && self.pending.is_none();
         self.started = in_time || self.now >= stream.since + self.options.timeout;
     }
@@ -254,7 +302,7 @@ impl Session {
     /// Sends what the control plane does not know yet, in order.
     fn ask(&mut self, judged: Option<ResourceType>, actions: &mut Vec<Action>) {
         let Some(stream) = &mut self.stream else { return };
-        for kind in ORDER {
+        for kind in self.options.service.kinds().iter().copied() {
             // Nothing after clusters and endpoints until these came.
             let waits = !matches!(kind, ResourceType::Cluster | ResourceType::ClusterLoadAssignment);
             if waits && !self.started {
@@ -290,7 +338,7 @@ impl Session {
             };
             let read = read::read(state, response, self.options.keep_when_all_removed);
             state.nonce.clone_from(&read.nonce);
-            for name in &read.answered {
+            for name in &read.delivery.answered {
                 state.awaited.remove(name);
             }
             self.pending = Some(Pending {
@@ -357,6 +405,7 @@ impl Session {
 
         self.want(verdict.changes);
         // First what the response makes wanted or unwanted elsewhere, then its answer, as Envoy does.
+        self.release();
         self.ask(Some(pending.kind), actions);
         let Some(stream) = self.stream.as_mut().filter(|_| pending.answerable) else {
             return;

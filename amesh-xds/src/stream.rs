@@ -1,6 +1,6 @@
 //! A session over gRPC: connects, reconnects, and carries messages between session, control plane and consumer.
 
-mod connect;
+pub(crate) mod connect;
 
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 pub use connect::Error;
+/// gRPC's codes.
+pub use tonic::Code;
 
 use crate::backoff::Backoff;
 use crate::server::{Address, Server};
@@ -33,6 +35,8 @@ pub struct Config {
     pub keepalive: Duration,
     /// How long to wait for an answer to that; 10 s, as Istio's agent does.
     pub keepalive_timeout: Duration,
+    /// Whether the consumer is also given each response as it came, as [`Message::Received`]. Off: that is a copy.
+    pub received: bool,
 }
 
 impl Config {
@@ -46,6 +50,15 @@ impl Config {
             connect_timeout: Duration::from_secs(10),
             keepalive: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
+            received: false,
+        }
+    }
+
+    const fn patience(&self) -> connect::Patience {
+        connect::Patience {
+            connect: self.connect_timeout,
+            keepalive: self.keepalive,
+            keepalive_timeout: self.keepalive_timeout,
         }
     }
 }
@@ -56,6 +69,8 @@ impl Config {
 pub enum Message {
     /// There is a connection. That the server speaks xDS is known with the first update.
     Connected(Address),
+    /// A response as it came, before anything was read in it; where [`Config::received`] asks for it.
+    Received(Response),
     /// Something changed, or may have. The next one comes after the reply.
     Update(Delivery, Reply),
     /// A response was refused, wholly or in part, for another reason than before.
@@ -173,13 +188,13 @@ struct Client {
 impl Client {
     /// One stream, from its beginning to its end.
     async fn talk(&mut self, config: &Config, server: &Server, same_server: bool) -> End {
-        let connecting = connect::connect(config, server);
-        let client = tokio::select! {
-            client = connecting => client,
+        let connecting = connect::connect(server, config.patience());
+        let connection = tokio::select! {
+            connection = connecting => connection,
             () = self.consumer.closed() => return End::Consumer,
         };
-        let client = match client {
-            Ok(client) => client,
+        let connection = match connection {
+            Ok(connection) => connection,
             Err(error) => return End::Stream(Some(error)),
         };
         if self
@@ -195,7 +210,9 @@ impl Client {
         let (incoming, mut responses) = mpsc::channel(1);
         // Ends with the set, that is with this stream.
         let mut tasks = JoinSet::new();
-        tasks.spawn(connect::exchange(client, config.session.protocol, outgoing, incoming));
+        let variant = (config.session.service, config.session.protocol);
+        let tls = server.tls.is_some();
+        tasks.spawn(connect::exchange(connection, variant, tls, outgoing, incoming));
 
         let mut verdict: Option<oneshot::Receiver<Verdict>> = None;
         let mut event = Event::Connected { same_server };
@@ -224,6 +241,12 @@ impl Client {
                         });
                     };
                     self.responded = true;
+                    if config.received {
+                        let copy = Message::Received(response.clone());
+                        if self.consumer.send(copy).await.is_err() {
+                            return End::Consumer;
+                        }
+                    }
                     Event::Response(response)
                 }
             };

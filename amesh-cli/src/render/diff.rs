@@ -1,16 +1,20 @@
 //! The difference between two translations: objects line by line, findings that come and go.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use amesh_core::Finding;
 use amesh_core::apisix::{Key, Object, Objects};
 use amesh_core::finding::ResourceName;
+use amesh_core::{Finding, Outcome};
 use similar::{ChangeTag, TextDiff};
 
 use super::apisix_yaml;
 use super::style::{ADDED, CHANGED, PLACE, REMOVED, STRONG};
+
+/// Objects that are shown unless the user asks for all.
+const SHOWN: usize = 12;
 
 /// One of the two translations.
 pub(crate) struct Side {
@@ -22,11 +26,11 @@ pub(crate) struct Side {
 
 /// What differs.
 pub(crate) struct Difference<'a> {
-    objects: Vec<(&'a Key, Option<&'a Object>, Option<&'a Object>)>,
-    gone: Vec<&'a Finding>,
-    come: Vec<&'a Finding>,
-    accepted: Vec<&'a str>,
-    rejected: Vec<&'a str>,
+    pub(super) objects: Vec<(&'a Key, Option<&'a Object>, Option<&'a Object>)>,
+    pub(super) gone: Vec<&'a Finding>,
+    pub(super) come: Vec<&'a Finding>,
+    pub(super) accepted: Vec<&'a str>,
+    pub(super) rejected: Vec<&'a str>,
 }
 
 impl<'a> Difference<'a> {
@@ -53,9 +57,16 @@ impl<'a> Difference<'a> {
             && self.rejected.is_empty()
     }
 
+    /// Writes every difference, and a line of counts.
     pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.write_whole(out)?;
+        writeln!(out, "\n{STRONG}{}{STRONG:#}", self.counts())
+    }
+
+    /// Writes every difference, objects line by line.
+    pub(super) fn write_whole(&self, out: &mut dyn Write) -> io::Result<()> {
         for (key, before, after) in &self.objects {
-            object(key, *before, *after, out)?;
+            object(key, *before, *after, true, out)?;
         }
         for finding in &self.gone {
             marked('-', "no longer: ", &text(finding), out)?;
@@ -63,22 +74,63 @@ impl<'a> Difference<'a> {
         for finding in &self.come {
             marked('+', "", &text(finding), out)?;
         }
+        self.write_rejected(out)
+    }
+
+    /// Writes the first objects by their keys, and how many findings of each rule come and go.
+    pub(super) fn write_brief(&self, out: &mut dyn Write) -> io::Result<()> {
+        for (key, before, after) in self.objects.iter().take(SHOWN) {
+            object(key, *before, *after, false, out)?;
+        }
+        if let Some(more) = self.objects.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            writeln!(out, "  {PLACE}... and {more} more objects; -v shows all{PLACE:#}")?;
+        }
+        for (mark, word, findings) in [('-', "no longer: ", &self.gone), ('+', "", &self.come)] {
+            for (finding, more) in by_rule(findings) {
+                let text = text(finding);
+                match more {
+                    0 => marked(mark, word, &text, out)?,
+                    more => marked(mark, word, &format!("{text} ... and {more} more"), out)?,
+                }
+            }
+        }
+        self.write_rejected(out)
+    }
+
+    /// How much differs, in a line.
+    pub(super) fn counts(&self) -> String {
+        let added = self.objects.iter().filter(|(_, before, _)| before.is_none()).count();
+        let removed = self.objects.iter().filter(|(_, _, after)| after.is_none()).count();
+        format!(
+            "Objects: {added} added, {} changed, {removed} removed. Findings: {} come, {} gone.",
+            self.objects.len() - added - removed,
+            self.come.len(),
+            self.gone.len(),
+        )
+    }
+
+    fn write_rejected(&self, out: &mut dyn Write) -> io::Result<()> {
         for rejected in &self.accepted {
             marked('-', "no longer rejected: ", rejected, out)?;
         }
         for rejected in &self.rejected {
             marked('+', "rejected: ", rejected, out)?;
         }
-        let added = self.objects.iter().filter(|(_, before, _)| before.is_none()).count();
-        let removed = self.objects.iter().filter(|(_, _, after)| after.is_none()).count();
-        writeln!(
-            out,
-            "\n{STRONG}Objects: {added} added, {} changed, {removed} removed. Findings: {} come, {} gone.{STRONG:#}",
-            self.objects.len() - added - removed,
-            self.come.len(),
-            self.gone.len(),
-        )
+        Ok(())
     }
+}
+
+/// The first finding of each rule, the gravest rule first, and how many more there are of it.
+fn by_rule<'a>(findings: &[&'a Finding]) -> Vec<(&'a Finding, usize)> {
+    let mut rules: BTreeMap<(Reverse<Outcome>, &str), (&Finding, usize)> = BTreeMap::new();
+    for finding in findings {
+        let rule = (Reverse(finding.outcome), finding.rule.name);
+        rules
+            .entry(rule)
+            .and_modify(|(_, more)| *more += 1)
+            .or_insert((finding, 0));
+    }
+    rules.into_values().collect()
 }
 
 /// Those of the first list that have no counterpart in the second. Both are sorted.
@@ -132,13 +184,22 @@ fn marked(mark: char, word: &str, text: &dyn Display, out: &mut dyn Write) -> io
     writeln!(out, "{color}{mark} {word}{text}{color:#}")
 }
 
-fn object(key: &Key, before: Option<&Object>, after: Option<&Object>, out: &mut dyn Write) -> io::Result<()> {
+fn object(
+    key: &Key,
+    before: Option<&Object>,
+    after: Option<&Object>,
+    lines: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let (word, color) = match (before, after) {
         (None, _) => ("added", ADDED),
         (_, None) => ("removed", REMOVED),
         _ => ("changed", CHANGED),
     };
     writeln!(out, "{color}{word}{color:#} {STRONG}{key}{STRONG:#}")?;
+    if !lines {
+        return Ok(());
+    }
     let lines = |side: Option<&Object>| side.map_or_else(|| Ok(String::new()), apisix_yaml::object);
     let (old, new) = (lines(before)?, lines(after)?);
     let diff = TextDiff::from_lines(&old, &new);

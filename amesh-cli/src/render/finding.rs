@@ -135,7 +135,8 @@ fn summary(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn number(count: usize, noun: &str) -> String {
+/// A number of things.
+pub(crate) fn number(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 

@@ -6,7 +6,17 @@ use crate::amesh;
 
 #[test]
 fn help_of_every_command() {
-    for command in ["", "translate", "explain", "coverage", "diff", "completions", "man"] {
+    for command in [
+        "",
+        "translate",
+        "explain",
+        "coverage",
+        "diff",
+        "capture",
+        "watch",
+        "completions",
+        "man",
+    ] {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let run = amesh(&args);
         assert_eq!(run.status, Some(0), "{command}");
@@ -29,7 +39,7 @@ fn completions_know_every_command_and_flag() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let run = amesh(&["completions", shell]);
         assert_eq!(run.status, Some(0), "{shell}");
-        for word in ["translate", "explain", "coverage", "diff", "interception", "permit"] {
+        for word in ["translate", "explain", "coverage", "diff", "capture", "watch", "permit"] {
             assert!(run.stdout.contains(word), "{shell} does not know {word}");
         }
     }
@@ -48,7 +58,16 @@ fn the_manual_is_written_page_by_page() {
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
-    let commands = ["completions", "coverage", "diff", "explain", "man", "translate"];
+    let commands = [
+        "capture",
+        "completions",
+        "coverage",
+        "diff",
+        "explain",
+        "man",
+        "translate",
+        "watch",
+    ];
     let mut pages: Vec<String> = commands.iter().map(|name| format!("amesh-{name}.1")).collect();
     pages.push("amesh.1".to_owned());
     assert_eq!(names, pages);

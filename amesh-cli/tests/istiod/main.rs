@@ -4,5 +4,7 @@
 #[path = "../support/istiod.rs"]
 mod istiod;
 
+mod capture;
 mod live;
 mod recording;
+mod watch;

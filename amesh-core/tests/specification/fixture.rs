@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use amesh_core::apisix::Kind;
 use amesh_core::finding::ResourceName;
 use amesh_core::{
-    Arrival, Change, ChangeSet, Finding, Options, Rejected, Resource, ResourceType, Snapshot, Target, dump, translate,
+    Arrival, Change, Finding, Options, Rejected, Resource, ResourceType, Snapshot, Target, Updated, dump, translate,
 };
 use serde_json::{Map, Value, json};
 
@@ -230,9 +230,9 @@ impl Given {
 }
 
 /// The steps of a plan.
-pub(crate) fn changes_to_yaml(changes: &ChangeSet) -> String {
+pub(crate) fn changes_to_yaml(updated: &Updated) -> String {
     let mut out = String::from("changes:\n");
-    for change in &changes.changes {
+    for change in &updated.changes.changes {
         match change {
             Change::Put { key, object } => {
                 let _ = writeln!(out, "  - put {key}:");
@@ -241,6 +241,12 @@ pub(crate) fn changes_to_yaml(changes: &ChangeSet) -> String {
             Change::Remove { key } => {
                 let _ = writeln!(out, "  - remove {key}");
             }
+        }
+    }
+    for (title, findings) in [("come", &updated.come), ("gone", &updated.gone)] {
+        let _ = writeln!(out, "{title}:{}", if findings.is_empty() { " []" } else { "" });
+        for finding in findings {
+            let _ = writeln!(out, "  - {} {} {}", finding.rule.name, finding.resource, finding.path);
         }
     }
     out

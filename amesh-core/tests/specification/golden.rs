@@ -95,8 +95,8 @@ fn every_sequence_of_updates_gives_the_changes_that_it_says() {
                 removed: fixture.removed.clone(),
             };
             let dirty = snapshot.apply(update);
-            let changes = translation.update(&snapshot, &dirty);
-            golden.check(&fixture.output(), &fixture::changes_to_yaml(&changes));
+            let updated = translation.update(&snapshot, &dirty);
+            golden.check(&fixture.output(), &fixture::changes_to_yaml(&updated));
             let scratch = translate(&snapshot, &fixture.options);
             assert_eq!(translation.objects(), scratch.objects(), "{}", step.display());
             assert_eq!(translation.findings(), scratch.findings(), "{}", step.display());

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use amesh_core::apisix::{Key, Kind, Object, Objects};
 use amesh_core::finding::ResourceName;
 use amesh_core::{
-    Change, ChangeSet, Finding, Options, Resource, Snapshot, Translation, Update, coverage, plan, translate,
+    Change, ChangeSet, Finding, Options, Resource, Snapshot, Translation, Update, Updated, coverage, plan, translate,
 };
 use proptest::prelude::*;
 
@@ -53,13 +53,28 @@ fn options(permit: bool) -> Options {
 
 /// Findings as short texts, which a failure can show.
 fn texts(translation: &Translation) -> BTreeSet<String> {
-    let text = |finding: &Finding| {
-        format!(
-            "{} {} {} {:?}",
-            finding.rule.name, finding.resource, finding.path, finding.detail
-        )
-    };
     translation.findings().into_iter().map(text).collect()
+}
+
+fn text(finding: &Finding) -> String {
+    let Finding {
+        rule,
+        resource,
+        path,
+        detail,
+        ..
+    } = finding;
+    format!("{} {resource} {path} {detail:?}", rule.name)
+}
+
+/// Takes up which findings have come and gone; each must be news.
+fn follow(found: &mut BTreeSet<String>, updated: &Updated) {
+    for finding in &updated.gone {
+        assert!(found.remove(&text(finding)), "was not there: {}", text(finding));
+    }
+    for finding in &updated.come {
+        assert!(found.insert(text(finding)), "was there before: {}", text(finding));
+    }
 }
 
 /// The ids that an object refers to.
@@ -113,16 +128,19 @@ proptest! {
         let mut snapshot = Snapshot::new();
         let mut translation = translate(&snapshot, &options);
         let mut served = Objects::new();
+        let mut found = texts(&translation);
         for step in &history {
             let update = update(step);
             let dirty = snapshot.apply(update.clone());
-            let changes = translation.update(&snapshot, &dirty);
-            replay(&mut served, &changes);
+            let updated = translation.update(&snapshot, &dirty);
+            replay(&mut served, &updated.changes);
+            follow(&mut found, &updated);
 
             let scratch = translate(&snapshot, &options);
             prop_assert_eq!(translation.objects(), scratch.objects());
             prop_assert_eq!(texts(&translation), texts(&scratch));
             prop_assert_eq!(&served, scratch.objects());
+            prop_assert_eq!(&found, &texts(&scratch));
 
             // The same again, as after a reconnect, changes nothing.
             let again = Update { put: update.put.into_iter().rev().collect(), removed: Vec::new() };

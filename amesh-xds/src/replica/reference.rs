@@ -1,6 +1,4 @@
-//! Which secrets and extensions a resource takes from the control plane that it came from.
-//!
-//! What names another source, as the workload certificates that Istio's agent serves do, is not asked for here.
+//! Which secrets and extensions a resource takes, and from where.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +7,7 @@ use amesh_core::decode::Body;
 use amesh_core::finding::ResourceName;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
+use envoy_types::pb::envoy::config::core::v3::grpc_service::TargetSpecifier;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType as SocketConfig;
 use envoy_types::pb::envoy::config::core::v3::{ConfigSource, ExtensionConfigSource, TransportSocket};
 use envoy_types::pb::envoy::config::listener::v3::Listener;
@@ -24,9 +23,34 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 use envoy_types::pb::google::protobuf::Any;
 use prost::{Message, Name};
 
-/// The names that a resource mentions. What cannot be read mentions nothing.
-pub(super) fn of(body: &Body) -> BTreeSet<ResourceName> {
-    let mut names = BTreeSet::new();
+/// Where a secret or extension is taken from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    /// The control plane that the resource itself came from.
+    ControlPlane,
+    /// A server of SDS, by the name of its cluster.
+    Sds(String),
+}
+
+/// A secret or extension that a resource takes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Reference {
+    pub(super) source: Source,
+    pub(super) name: ResourceName,
+}
+
+/// The names found so far, and the servers of SDS that are of interest.
+struct Names<'a> {
+    sds: &'a BTreeSet<String>,
+    found: BTreeSet<Reference>,
+}
+
+/// What a resource takes from the control plane and from these servers of SDS. What cannot be read takes nothing.
+pub(super) fn of(body: &Body, sds: &BTreeSet<String>) -> BTreeSet<Reference> {
+    let mut names = Names {
+        sds,
+        found: BTreeSet::new(),
+    };
     match body {
         Body::Listener(listener) => of_listener(listener, &mut names),
         Body::Cluster(cluster) => of_cluster(cluster, &mut names),
@@ -35,10 +59,10 @@ pub(super) fn of(body: &Body) -> BTreeSet<ResourceName> {
         | Body::Secret(_)
         | Body::TypedExtensionConfig(_) => {}
     }
-    names
+    names.found
 }
 
-fn of_cluster(cluster: &Cluster, names: &mut BTreeSet<ResourceName>) {
+fn of_cluster(cluster: &Cluster, names: &mut Names<'_>) {
     let matches = cluster.transport_socket_matches.iter();
     let sockets = matches.filter_map(|entry| entry.transport_socket.as_ref());
     for socket in sockets.chain(&cluster.transport_socket) {
@@ -46,7 +70,7 @@ fn of_cluster(cluster: &Cluster, names: &mut BTreeSet<ResourceName>) {
     }
 }
 
-fn of_listener(listener: &Listener, names: &mut BTreeSet<ResourceName>) {
+fn of_listener(listener: &Listener, names: &mut Names<'_>) {
     for filter in &listener.listener_filters {
         if let Some(ListenerFilterConfig::ConfigDiscovery(source)) = &filter.config_type {
             extension(&filter.name, source, names);
@@ -75,7 +99,7 @@ fn of_listener(listener: &Listener, names: &mut BTreeSet<ResourceName>) {
     }
 }
 
-fn of_socket(socket: &TransportSocket, names: &mut BTreeSet<ResourceName>) {
+fn of_socket(socket: &TransportSocket, names: &mut Names<'_>) {
     let Some(SocketConfig::TypedConfig(config)) = &socket.config_type else {
         return;
     };
@@ -90,7 +114,7 @@ fn of_socket(socket: &TransportSocket, names: &mut BTreeSet<ResourceName>) {
     }
 }
 
-fn of_tls(context: Option<&CommonTlsContext>, names: &mut BTreeSet<ResourceName>) {
+fn of_tls(context: Option<&CommonTlsContext>, names: &mut Names<'_>) {
     let Some(context) = context else { return };
     for config in &context.tls_certificate_sds_secret_configs {
         secret(config, names);
@@ -106,29 +130,51 @@ fn of_tls(context: Option<&CommonTlsContext>, names: &mut BTreeSet<ResourceName>
     }
 }
 
-fn secret(config: &SdsSecretConfig, names: &mut BTreeSet<ResourceName>) {
-    if config.sds_config.as_ref().is_some_and(is_from_here) {
-        names.insert(ResourceName {
-            kind: ResourceType::Secret,
-            name: config.name.clone(),
+fn secret(config: &SdsSecretConfig, names: &mut Names<'_>) {
+    let source = config
+        .sds_config
+        .as_ref()
+        .and_then(|source| source_of(source, names.sds));
+    if let Some(source) = source {
+        names.found.insert(Reference {
+            source,
+            name: ResourceName {
+                kind: ResourceType::Secret,
+                name: config.name.clone(),
+            },
         });
     }
 }
 
-fn extension(name: &str, source: &ExtensionConfigSource, names: &mut BTreeSet<ResourceName>) {
-    if source.config_source.as_ref().is_some_and(is_from_here) {
-        names.insert(ResourceName {
-            kind: ResourceType::TypedExtensionConfig,
-            name: name.to_owned(),
+fn extension(name: &str, config: &ExtensionConfigSource, names: &mut Names<'_>) {
+    let source = config.config_source.as_ref();
+    if let Some(source @ Source::ControlPlane) = source.and_then(|source| source_of(source, names.sds)) {
+        names.found.insert(Reference {
+            source,
+            name: ResourceName {
+                kind: ResourceType::TypedExtensionConfig,
+                name: name.to_owned(),
+            },
         });
     }
 }
 
-fn is_from_here(source: &ConfigSource) -> bool {
-    matches!(
-        source.config_source_specifier,
-        Some(ConfigSourceSpecifier::Ads(_) | ConfigSourceSpecifier::Self_(_))
-    )
+fn source_of(source: &ConfigSource, sds: &BTreeSet<String>) -> Option<Source> {
+    match &source.config_source_specifier {
+        Some(ConfigSourceSpecifier::Ads(_) | ConfigSourceSpecifier::Self_(_)) => Some(Source::ControlPlane),
+        Some(ConfigSourceSpecifier::ApiConfigSource(api)) if !sds.is_empty() => {
+            let clusters = api
+                .grpc_services
+                .iter()
+                .filter_map(|service| match &service.target_specifier {
+                    Some(TargetSpecifier::EnvoyGrpc(envoy)) => Some(&envoy.cluster_name),
+                    _ => None,
+                });
+            let mut known = clusters.filter(|cluster| sds.contains(*cluster));
+            known.next().cloned().map(Source::Sds)
+        }
+        _ => None,
+    }
 }
 
 fn read<T: Message + Name + Default>(config: &Any) -> Option<T> {

@@ -81,6 +81,10 @@ pub struct Delivery {
     pub update: Update,
     /// Resources that are not used; the last good version of each stays.
     pub rejected: Vec<Rejected>,
+    /// Every name that the response tells something of: of what changed, came again as it is held, is bad, or is gone.
+    pub answered: BTreeSet<String>,
+    /// Whether the response was about every resource of its type: in state of the world one of clusters or listeners is.
+    pub full: bool,
     /// Resources that the control plane took away and that are kept, because something still refers to them or because
     /// [`Options::keep_when_all_removed`](super::Options::keep_when_all_removed) says so.
     pub kept: Vec<ResourceName>,

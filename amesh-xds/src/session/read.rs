@@ -19,8 +19,6 @@ pub(super) struct Read {
     pub(super) nonce: String,
     pub(super) delivery: Delivery,
     pub(super) accepted: Vec<Accepted>,
-    /// The names that the response says something about.
-    pub(super) answered: BTreeSet<String>,
 }
 
 /// A resource as it came, of either variant of the protocol.
@@ -86,13 +84,14 @@ pub(super) fn read(state: &State, response: Response, keep_when_all_removed: boo
             version,
             update: Update::default(),
             rejected: nameless,
+            answered: by_name.keys().cloned().collect(),
             kept: Vec::new(),
+            full,
         },
         accepted: Vec::new(),
-        answered: by_name.keys().cloned().collect(),
     };
     let gone = gone(state, &removed, full, &read);
-    read.answered.extend(removed);
+    read.delivery.answered.extend(removed);
 
     let named = |name: String| ResourceName { kind, name };
     let all = !state.held.is_empty() && gone.len() == state.held.names().count() && by_name.is_empty();
@@ -128,14 +127,17 @@ fn gone(state: &State, removed: &[String], full: bool, read: &Read) -> Vec<Strin
             .cloned()
             .collect::<BTreeSet<_>>()
             .into_iter()
-            .filter(|name| !read.answered.contains(name))
+            .filter(|name| !read.delivery.answered.contains(name))
             .collect();
     }
     // A resource without a legible name may be any of those that seem to be missing.
     if !read.delivery.rejected.is_empty() {
         return Vec::new();
     }
-    let missing = state.held.names().filter(|name| !read.answered.contains(*name));
+    let missing = state
+        .held
+        .names()
+        .filter(|name| !read.delivery.answered.contains(*name));
     missing.map(str::to_owned).collect()
 }
 

@@ -98,6 +98,22 @@ fn xds_66_another_server_is_told_no_versions_of_the_first_one() {
 }
 
 #[test]
+fn xds_66_what_is_accepted_after_the_server_changed_has_no_version_either() {
+    for protocol in BOTH {
+        let mut harness = Harness::ready(protocol, &["c"], &[]);
+        harness.manual = true;
+        harness.respond(CDS, "2", "a", vec![cluster("c", 2)]);
+        harness.handle(Event::Closed);
+        harness.handle(Event::Connected { same_server: false });
+        harness.take();
+        harness.accept();
+        let first = harness.one();
+        assert_eq!((first.kind, first.version.as_str()), (CDS, ""));
+        assert!(first.held.values().all(String::is_empty), "{:?}", first.held);
+    }
+}
+
+#[test]
 fn a_verdict_that_comes_after_the_stream_broke_counts_and_is_not_sent() {
     for protocol in BOTH {
         let mut harness = Harness::ready(protocol, &["c"], &[]);

@@ -41,7 +41,7 @@ fn pr_05_secrets_are_asked_for_after_clusters_endpoints_listeners_and_routes() {
     assert_eq!(harness.one().kind, CDS);
     harness.respond(CDS, "1", "a", Vec::new());
     let kinds: Vec<_> = harness.take().iter().map(|sent| sent.kind).collect();
-    assert_eq!(kinds, [CDS, LDS, SDS]);
+    assert_eq!(kinds, [LDS, SDS, CDS]);
     harness.respond(SDS, "1", "b", vec![secret("s")]);
     assert_eq!(harness.has(SDS), set(&["s"]));
 }

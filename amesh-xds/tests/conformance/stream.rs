@@ -78,7 +78,7 @@ fn xds_05_refusal_has_the_error_the_nonce_and_the_previous_version() {
     harness.connect();
     harness.take();
     harness.respond(CDS, "1", "a", vec![bad_cluster("c")]);
-    let nack = harness.take().remove(0);
+    let nack = harness.take().remove(1);
     assert_eq!((nack.version.as_str(), nack.nonce.as_str()), ("", "a"));
     assert!(nack.error.is_some());
     harness.respond(CDS, "2", "b", Vec::new());

@@ -13,7 +13,7 @@ fn xds_30_clusters_and_listeners_are_asked_for_by_an_empty_list() {
         assert_eq!((clusters.kind, clusters.names.len()), (CDS, 0));
         harness.respond(CDS, "1", "a", Vec::new());
         let sent = harness.take();
-        assert_eq!((sent[1].kind, sent[1].names.len()), (LDS, 0), "{sent:#?}");
+        assert_eq!((sent[0].kind, sent[0].names.len()), (LDS, 0), "{sent:#?}");
     }
 }
 
@@ -44,7 +44,7 @@ fn xds_32_exactly_the_names_that_resources_refer_to_in_every_request() {
     assert_eq!(harness.take()[1].names, set(&["d", "service"]));
     harness.respond(EDS, "1", "b", vec![endpoints("d", 80), endpoints("service", 80)]);
     let sent = harness.take();
-    assert_eq!((sent[0].nonce.as_str(), &sent[0].names), ("b", &set(&["d", "service"])));
+    assert_eq!((sent[1].nonce.as_str(), &sent[1].names), ("b", &set(&["d", "service"])));
     harness.respond(LDS, "1", "c", vec![listener("l", "80"), listener("m", "9080")]);
     assert_eq!(harness.take()[0].names, set(&["80", "9080"]));
     harness.respond(RDS, "1", "d", vec![routes("80", "*")]);

@@ -142,12 +142,12 @@ async fn pr_01_state_of_the_world_over_tcp() {
     assert_eq!(stream.token, None);
     greet(&mut stream, "1", &["c"]).await;
     assert_eq!(consumer.update().await, set(&["c"]));
+    assert!(stream.request().await.type_url.ends_with("Listener"));
     let ack = stream.request().await;
     assert_eq!(
         (ack.version_info.as_str(), ack.response_nonce.as_str(), ack.node),
         ("1", "1", None)
     );
-    assert!(stream.request().await.type_url.ends_with("Listener"));
 }
 
 #[tokio::test]
@@ -173,6 +173,7 @@ async fn pr_01_delta_over_tcp() {
         })
         .await;
     assert_eq!(consumer.update().await, set(&["c"]));
+    assert!(stream.request().await.type_url.ends_with("Listener"));
     assert_eq!(stream.request().await.response_nonce, "n");
 }
 

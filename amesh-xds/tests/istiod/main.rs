@@ -1,5 +1,6 @@
 //! The client against Istio's own control plane, where `AMESH_ISTIOD` names the harness that runs one from YAML files.
 
+mod certificate;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../../../amesh-cli/tests/support/istiod.rs"]
 mod istiod;
