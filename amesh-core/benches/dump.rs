@@ -1,4 +1,4 @@
-//! How fast a dump is read, beside what cannot be avoided: parsing its JSON, and decoding its resources.
+//! How fast a dump is read and written, beside what cannot be avoided: parsing its JSON, and decoding its resources.
 //!
 //! `cargo bench -p amesh-core --bench dump`. Compare within one run: the machine is part of every number.
 #![expect(
@@ -14,6 +14,8 @@ mod big_dump;
 use std::sync::{Arc, LazyLock};
 
 use amesh_core::decode::{Body, ResourceType};
+use amesh_core::dump::{Captured, WriteOptions};
+use amesh_core::envoy_types::pb::google::protobuf::Any;
 use amesh_core::{decode, dump};
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
@@ -26,6 +28,18 @@ static WIRE: LazyLock<Vec<(ResourceType, Vec<u8>)>> = LazyLock::new(|| {
     let resources = dump.resources.iter().map(|resource| {
         let bytes = resource.body.encode();
         (resource.body.kind(), bytes)
+    });
+    resources.collect()
+});
+
+/// The same as they are captured.
+static CAPTURED: LazyLock<Vec<Captured>> = LazyLock::new(|| {
+    let resources = WIRE.iter().map(|(kind, bytes)| Captured {
+        resource: Any {
+            type_url: format!("type.googleapis.com/{}", kind.message()),
+            value: bytes.clone(),
+        },
+        version: "1".to_owned(),
     });
     resources.collect()
 });
@@ -44,6 +58,16 @@ fn read(bencher: Bencher<'_, '_>) {
     bencher
         .counter(BytesCount::new(TEXT.len()))
         .bench(|| dump::read(black_box(TEXT.as_bytes())).unwrap());
+}
+
+/// The whole writer: resources to text, each read back.
+#[divan::bench]
+fn write(bencher: Bencher<'_, '_>) {
+    let options = WriteOptions::default();
+    let length = dump::write(None, &CAPTURED, &options).json.len();
+    bencher
+        .counter(BytesCount::new(length))
+        .bench(|| dump::write(None, black_box(&CAPTURED), &options));
 }
 
 /// The same text as a tree of JSON values, which the reader does not make.

@@ -1,8 +1,10 @@
-//! Captured configuration, as Envoy, istiod and istioctl print it, to the resources in it.
+//! Captured configuration, as Envoy, istiod and istioctl print it, to the resources in it, and back.
 //!
 //! [`read`] takes Envoy's `/config_dump`, istiod's `/debug/config_dump`, what `istioctl proxy-config ... -o json` prints,
-//! a discovery response, single resources and lists of them, and Envoy's bootstrap file; as JSON or YAML, with field
+//! discovery responses, single resources and lists of them, and Envoy's bootstrap file; as JSON or YAML, with field
 //! names in either spelling. A document of another kind is named, with what to give instead.
+//!
+//! [`write()`] makes such a document of what a control plane sent, and [`write_response`] a line of each of its responses.
 //!
 //! Each resource goes from its text to protobuf bytes and through [`decode`](crate::decode()), as if it had come over the
 //! wire, and one that is bad is rejected alone. Only what serves traffic is taken: what is still warming, what is being
@@ -205,6 +207,12 @@ impl Error {
 }
 
 /// Reads a captured document.
+///
+/// Several discovery responses, one after another or in a list, are what a proxy holds after the last: in state of the world
+/// a response of clusters or listeners replaces all of them, any other is merged by name; a delta response adds and removes.
+/// What is bad in a response is rejected until it is sent well, and its last good version stays. Endpoints and routes that
+/// are removed stay while a cluster or listener refers to them, as in Envoy. Resources of several responses are sorted by
+/// type and name.
 ///
 /// # Errors
 ///

@@ -267,6 +267,15 @@ fn other_documents_are_named() {
         (r#"{"name": "a"}"#, r#"an object with "name""#),
         ("{}", "an empty object"),
         ("just words", "plain text"),
+        // What `istioctl proxy-config cluster` prints without `-o json`, and a log.
+        (
+            "SERVICE FQDN          PORT   SUBSET\ndetails.default: x    9080   -\n\tx: y: z\n",
+            "plain text",
+        ),
+        (
+            "2026-11-24T10:00:00Z info xds: started\n2026-11-24T10:00:01Z info ads: \"x\": y\n",
+            "plain text",
+        ),
         ("42", "plain text"),
     ] {
         let found = found(document.as_bytes());
@@ -310,6 +319,18 @@ fn a_syntax_error_has_its_place() {
         matches!(error, Error::Syntax { format: "YAML", line, .. } if line > 0),
         "{error}"
     );
+    for settings in [
+        "# a comment\n\n- a: b: c\n",
+        "\"a\": b: c\n",
+        "{a: b: c\n",
+        "a:\n\tb: c\n",
+    ] {
+        let error = dump::read(settings.as_bytes()).unwrap_err();
+        assert!(
+            matches!(error, Error::Syntax { format: "YAML", .. }),
+            "{settings}: {error}"
+        );
+    }
 }
 
 #[test]

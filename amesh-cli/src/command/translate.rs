@@ -18,8 +18,8 @@ use crate::render::{apisix_yaml, finding, objects, sarif};
 
 /// Translate a captured dump into APISIX configuration
 ///
-/// Reads what Istio sent to a proxy (Envoy's `/config_dump`, the files of `istioctl proxy-config ... -o json`, a discovery
-/// response, a bootstrap file), as JSON or YAML. Writes APISIX configuration to standard output, and a finding for
+/// Reads what Istio sent to a proxy (Envoy's `/config_dump`, the files of `istioctl proxy-config ... -o json`, discovery
+/// responses, a bootstrap file), as JSON or YAML. Writes APISIX configuration to standard output, and a finding for
 /// everything that is not carried over to the error stream.
 #[derive(Debug, Args)]
 #[command(after_help = STATUSES)]

@@ -12,6 +12,9 @@ use super::style::{self, ERROR, HELP, PLACE, STRONG, WARNING};
 /// Places of one rule that are shown unless the user asks for all.
 const SHOWN: usize = 3;
 
+/// The advice of a rule that asks for nothing.
+const NOTHING: &str = "nothing";
+
 /// Writes every finding, what was rejected, and the summary.
 pub(crate) fn write_text(report: &Report<'_>, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
     let mut groups: BTreeMap<(Outcome, bool, &str), Vec<&Finding>> = BTreeMap::new();
@@ -57,7 +60,9 @@ pub(super) fn rule(group: &[&Finding], verbose: bool, out: &mut dyn Write) -> io
     }
     let effect = style::effect(first.outcome, first.permitted);
     writeln!(out, "  {PLACE}={PLACE:#} traffic: {effect} ({})", first.outcome)?;
-    writeln!(out, "  {PLACE}={PLACE:#} {HELP}help{HELP:#}: {}", rule.advice)?;
+    if rule.advice != NOTHING {
+        writeln!(out, "  {PLACE}={PLACE:#} {HELP}help{HELP:#}: {}", rule.advice)?;
+    }
     if first.outcome == Outcome::FailsClosed && !first.permitted {
         writeln!(
             out,

@@ -51,6 +51,15 @@ fn verbose_shows_every_place() {
     assert_eq!(places, with_path);
 }
 
+#[test]
+fn a_rule_that_asks_for_nothing_gives_no_help() {
+    let run = amesh(&["translate", "../fixtures/http_filter/unknown_optional.in.yaml"]);
+    let (_, rule) = run.stderr.split_once("[http-filter-optional]").expect("the rule");
+    let (rule, _) = rule.split_once("\n\n").expect("its end");
+    assert!(rule.contains("traffic: ") && !rule.contains("help"), "{rule}");
+    assert!(run.stderr.contains("help: "), "{}", run.stderr);
+}
+
 /// The findings as a program reads them.
 fn findings(more: &[&str]) -> Vec<Value> {
     let run = amesh(&[&["translate", GATEWAY, "--findings", "json"], more].concat());

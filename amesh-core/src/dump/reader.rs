@@ -17,7 +17,7 @@ use super::message::{Encoded, encode, encode_any};
 use super::outline::{Kind, Members, kind};
 use super::{DUPLICATE_NAME, INLINE_ROUTES, PRIVATE_KEY_REDACTED};
 use super::{Dump, Shape, raw, redacted};
-use crate::decode::{Body, Reason, Rejected, Resource, ResourceType, decode};
+use crate::decode::{Reason, Rejected, Resource, ResourceType, decode};
 use crate::descriptor;
 use crate::finding::{Finding, Path, ResourceName, Rule};
 
@@ -70,7 +70,7 @@ impl Reader {
             Ok(mut resource) => {
                 resource.unknown.extend(encoded.unknown);
                 resource.unknown.sort();
-                self.push(resource, at);
+                self.push(resource, &encoded.bytes, at);
             }
             Err(Rejected {
                 kind: Some(kind @ ResourceType::RouteConfiguration),
@@ -113,17 +113,16 @@ impl Reader {
 
     fn raw_resource(&mut self, type_url: &str, bytes: &[u8], at: Path<'_>) {
         match decode(type_url, bytes) {
-            Ok(resource) => self.push(resource, at),
+            Ok(resource) => self.push(resource, bytes, at),
             Err(rejected) => self.rejected.push(rejected),
         }
     }
 
-    fn push(&mut self, resource: Resource, at: Path<'_>) {
+    /// Takes a resource, which has these bytes.
+    fn push(&mut self, resource: Resource, bytes: &[u8], at: Path<'_>) {
         let kind = resource.body.kind();
-        if let Body::Secret(secret) = &resource.body {
-            for field in redacted::fields(secret) {
-                self.finding(&PRIVATE_KEY_REDACTED, kind, &resource.name, &field, None);
-            }
+        for field in redacted::fields(kind, bytes) {
+            self.finding(&PRIVATE_KEY_REDACTED, kind, &resource.name, &field, None);
         }
         let key = (kind, resource.name.clone());
         let earlier = self.by_name.get(&key).and_then(|index| self.resources.get_mut(*index));

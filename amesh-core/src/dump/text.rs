@@ -55,6 +55,9 @@ fn yaml(text: &str) -> Result<String, Error> {
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000 },
     };
     let documents: Vec<Yaml> = serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
+        if !looks_like_yaml(text) {
+            return plain_text();
+        }
         let (line, column) = error
             .location()
             .map_or((0, 0), |location| (location.line(), location.column()));
@@ -79,11 +82,27 @@ fn yaml(text: &str) -> Result<String, Error> {
     }
     match &first {
         Value::Object(_) | Value::Array(_) => Ok(first.to_string()),
-        _ => Err(Error::NotADump {
-            found: "plain text".to_owned(),
-            instead: super::GIVE,
-        }),
+        _ => Err(plain_text()),
     }
+}
+
+fn plain_text() -> Error {
+    Error::NotADump {
+        found: "plain text".to_owned(),
+        instead: super::GIVE,
+    }
+}
+
+/// Whether the first line begins as that of a file of settings does, and not as a table or a log: with a bracket, a dash,
+/// or a key.
+fn looks_like_yaml(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim);
+    let Some(first) = lines.find(|line| !line.is_empty() && !line.starts_with('#')) else {
+        return true;
+    };
+    let key = first.split_once(": ").map(|(key, _)| key).or(first.strip_suffix(':'));
+    first.starts_with(['{', '[', '"', '\'', '-', '%', '&', '*', '?', '!', '|', '>'])
+        || key.is_some_and(|key| !key.contains(char::is_whitespace))
 }
 
 /// The message of a YAML error without the place, which is reported apart.

@@ -1,20 +1,4 @@
 //! Resources that came over the wire, written as Envoy's `/config_dump?include_eds` prints them.
-//!
-//! # What is lost
-//!
-//! Nothing, but for secrets: [`read`](super::read) of what was written gives the same resources, with what is unknown in
-//! them, and rejects the same. Each resource is read back when it is written, and one that its JSON does not say whole,
-//! because it has fields that these types lack or does not decode, is written as its bytes:
-//! `{"@type": "...", "value": "BASE64"}`. So is a part of a type that is not known.
-//!
-//! # Secrets
-//!
-//! A dump gets pasted into reports. The fields that Envoy's API marks as sensitive, such as private keys, read
-//! `[redacted]`, as Envoy prints them, in whichever resource they are; a file's name is no secret and stays. A resource
-//! whose secrets cannot be found for certain is left out, and [`Written::left_out`] says so: a secret that does not
-//! decode or has fields that these types lack, and any other resource that has such fields beside a sensitive one. What
-//! is in an extension of a type that nobody here knows is written as it is. [`WriteOptions::keep_secrets`] writes
-//! everything.
 
 mod document;
 mod json;
@@ -85,8 +69,48 @@ impl fmt::Display for LeftOut {
 
 /// Writes a dump of resources, and of the proxy that they are for: its node tells a reader what kind of proxy it is.
 ///
-/// Resources are sorted by type and name; of two with one name a reader takes the later. The same resources give the same
-/// bytes.
+/// It has the shape of Envoy's `/config_dump?include_eds`, with every resource active. Resources are sorted by type and
+/// name; of two with one name a reader takes the later. The same resources give the same bytes.
+///
+/// ```
+/// use amesh_core::dump::{self, Captured, WriteOptions};
+/// use amesh_core::envoy_types::pb::google::protobuf::Any;
+///
+/// let cluster = Any {
+///     type_url: "type.googleapis.com/envoy.config.cluster.v3.Cluster".to_owned(),
+///     value: b"\x0a\x01a".to_vec(),
+/// };
+/// let captured = [Captured { resource: cluster, version: "1".to_owned() }];
+/// let written = dump::write(None, &captured, &WriteOptions::default());
+/// assert!(written.left_out.is_empty());
+/// assert_eq!(dump::read(&written.json)?.resources[0].name, "a");
+/// # Ok::<(), dump::Error>(())
+/// ```
+///
+/// # What is lost
+///
+/// Nothing but secrets: [`read`](super::read()) gives the same resources as [`decode`](crate::decode()) does, with what is
+/// unknown in them, and rejects the same. Each resource is read back when it is written, and one that its JSON does not say
+/// whole, because it has fields that these types lack or does not decode, is written as its bytes:
+/// `{"@type": "...", "value": "BASE64"}`. So is an extension of a type that is not known, in its place in the resource.
+/// Other readers than this one do not understand that form.
+///
+/// # Secrets
+///
+/// A dump gets pasted into reports. The fields that Envoy's API marks as sensitive, such as private keys, read
+/// `[redacted]` as Envoy prints them, in whichever resource they are; the name of a file is no secret and stays. A resource
+/// whose secrets cannot be told for certain is left out, and [`Written::left_out`] says so:
+///
+/// - a secret that does not decode or has anything that these types lack;
+/// - a resource with fields that these types lack beside a sensitive field;
+/// - anything else that cannot be read and has the text of a private key in it.
+///
+/// Whatever else an extension of an unknown type holds is written. [`WriteOptions::keep_secrets`] writes everything.
+///
+/// # Cost
+///
+/// Memory beside what comes in and goes out is that of one resource. Ten thousand services of five pods, 24 MB on the wire,
+/// took 2.6 s on one core and became 87 MB of JSON; `cargo bench -p amesh-core --bench dump` compares it with reading.
 #[must_use]
 pub fn write(node: Option<&Node>, resources: &[Captured], options: &WriteOptions) -> Written {
     document::write(node, resources, options)

@@ -224,6 +224,9 @@ fn a_key_inside_another_resource_is_blanked_out() {
         assert_eq!(written.left_out, []);
         assert!(!shows(&written, KEY));
         assert!(shows(&written, "the sni") && shows(&written, "the chain"));
+        let at = "transport_socket.typed_config.common_tls_context.tls_certificates[0]";
+        let paths = ["password", "pkcs12", "private_key"].map(|field| format!("{at}.{field}"));
+        assert_eq!(redacted(&written), paths);
     }
 }
 
@@ -354,7 +357,7 @@ fn a_wrapped_secret_is_blanked_out_too() {
 fn messages_in_messages_without_end_are_left_out() {
     let mut any = Any {
         type_url: "type.googleapis.com/no.Such".to_owned(),
-        value: KEY.into(),
+        value: "[redacted]".into(),
     };
     for _ in 0..300 {
         any = captured(&any).resource;
@@ -371,6 +374,32 @@ fn messages_in_messages_without_end_are_left_out() {
         assert_eq!(written.left_out.len(), 1);
     }
     law::holds("deep", &[captured(&cluster)]);
+    // Far more than any stack has room for.
+    let mut value = cluster.encode_to_vec();
+    for _ in 0..3_000 {
+        value = captured(&Any {
+            type_url: Any::type_url(),
+            value,
+        })
+        .resource
+        .value;
+    }
+    let deep = captured(&Cluster {
+        transport_socket: Some(TransportSocket {
+            name: "t".to_owned(),
+            config_type: Some(ConfigType::TypedConfig(Any {
+                type_url: Any::type_url(),
+                value,
+            })),
+        }),
+        ..cluster
+    });
+    for written in both(&deep, &keeping()) {
+        assert_eq!(law::read(&written).resources.len(), 1);
+    }
+    for written in both(&deep, &WriteOptions::default()) {
+        assert_eq!(written.left_out.len(), 1);
+    }
 }
 
 /// Without secrets a dump is the same for whoever keeps them.

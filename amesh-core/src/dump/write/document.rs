@@ -100,85 +100,87 @@ static SECTIONS: &[Option<Section>] = {
 
 pub(super) fn write(node: Option<&Node>, resources: &[Captured], options: &WriteOptions) -> Written {
     let mut left_out = Vec::new();
-    let mut configs = Vec::with_capacity(SECTIONS.len() + 1);
-    let bootstrap = node.and_then(node_text).map(|node| object(&[("node", node)]));
-    let mut members = vec![("@type", admin("BootstrapConfigDump"))];
-    members.extend(bootstrap.map(|bootstrap| ("bootstrap", bootstrap)));
-    configs.push(object(&members));
+    let mut out = Out::default();
+    out.open(Some("configs"), '[');
+    out.section("BootstrapConfigDump");
+    if let Some(node) = node.and_then(node_text) {
+        out.open(Some("bootstrap"), '{');
+        out.value(Some("node"), &node);
+        out.close('}');
+    }
+    out.close('}');
     for section in SECTIONS {
-        let Some(section) = section else {
-            configs.push(object(&[("@type", admin("ScopedRoutesConfigDump"))]));
-            continue;
-        };
-        let entries = entries(section, resources, options, &mut left_out);
-        // Envoy has no section for extensions where there are none.
-        if entries.is_empty() && section.kind == ResourceType::TypedExtensionConfig {
-            continue;
-        }
-        let mut members = vec![("@type", admin(section.message))];
-        if !entries.is_empty() {
-            members.push((section.list, list(&entries)));
-        }
-        configs.push(object(&members));
-    }
-    for captured in resources {
-        if ResourceType::from_type_url(&captured.resource.type_url).is_none() {
-            match resource::bytes(captured, options) {
-                Ok(bytes) => configs.push(resource::text(&captured.resource.type_url, &bytes)),
-                Err(missing) => left_out.push(missing),
-            }
+        if let Some(section) = section {
+            section.write(resources, options, &mut out, &mut left_out);
+        } else {
+            out.section("ScopedRoutesConfigDump");
+            out.close('}');
         }
     }
-    let mut json = object(&[("configs", list(&configs))]);
-    json.push('\n');
+    for captured in of_type(resources, None) {
+        match resource::bytes(captured, options) {
+            Ok(bytes) => out.value(None, &resource::text(&captured.resource.type_url, &bytes)),
+            Err(missing) => left_out.push(missing),
+        }
+    }
+    out.close(']');
     Written {
-        json: json.into_bytes(),
+        json: out.finish(),
         left_out,
     }
 }
 
-fn entries(
-    section: &Section,
-    resources: &[Captured],
-    options: &WriteOptions,
-    left_out: &mut Vec<LeftOut>,
-) -> Vec<String> {
-    let mut sorted: Vec<(String, &Captured)> = resources
+fn of_type(resources: &[Captured], kind: Option<ResourceType>) -> impl Iterator<Item = &Captured> {
+    resources
         .iter()
-        .filter(|captured| ResourceType::from_type_url(&captured.resource.type_url) == Some(section.kind))
-        .map(|captured| (resource::name(&captured.resource.value), captured))
-        .collect();
-    // What has the same name keeps its order.
-    sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let mut entries = Vec::with_capacity(sorted.len());
-    for (name, captured) in sorted {
-        match resource::bytes(captured, options) {
-            Ok(bytes) => {
-                let text = resource::text(&captured.resource.type_url, &bytes);
-                entries.push(entry(section, &name, &captured.version, text));
-            }
-            Err(missing) => left_out.push(missing),
-        }
-    }
-    entries
+        .filter(move |captured| ResourceType::from_type_url(&captured.resource.type_url) == kind)
 }
 
-fn entry(section: &Section, name: &str, version: &str, resource: String) -> String {
-    let mut members = Vec::with_capacity(3);
-    if section.entry != Entry::Plain && !name.is_empty() {
-        members.push(("name", string(name)));
+impl Section {
+    fn write(&self, resources: &[Captured], options: &WriteOptions, out: &mut Out, left_out: &mut Vec<LeftOut>) {
+        let mut sorted: Vec<(String, &Captured)> = of_type(resources, Some(self.kind))
+            .map(|captured| (resource::name(&captured.resource.value), captured))
+            .collect();
+        // What has the same name keeps its order.
+        sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
+        // Envoy has no section for extensions where there are none.
+        if sorted.is_empty() && self.kind == ResourceType::TypedExtensionConfig {
+            return;
+        }
+        out.section(self.message);
+        if !sorted.is_empty() {
+            out.open(Some(self.list), '[');
+            for (name, captured) in sorted {
+                match resource::bytes(captured, options) {
+                    Ok(bytes) => {
+                        let text = resource::text(&captured.resource.type_url, &bytes);
+                        self.entry(&name, &captured.version, &text, out);
+                    }
+                    Err(missing) => left_out.push(missing),
+                }
+            }
+            out.close(']');
+        }
+        out.close('}');
     }
-    let mut state = Vec::with_capacity(2);
-    if !version.is_empty() {
-        state.push(("version_info", string(version)));
+
+    fn entry(&self, name: &str, version: &str, resource: &str, out: &mut Out) {
+        out.open(None, '{');
+        if self.entry != Entry::Plain && !name.is_empty() {
+            out.string("name", name);
+        }
+        if self.entry == Entry::Stated {
+            out.open(Some("active_state"), '{');
+        }
+        if !version.is_empty() {
+            out.string("version_info", version);
+        }
+        out.value(Some(self.member), resource);
+        if self.entry == Entry::Stated {
+            out.close('}');
+        }
+        out.close('}');
     }
-    state.push((section.member, resource));
-    if section.entry == Entry::Stated {
-        members.push(("active_state", object(&state)));
-    } else {
-        members.extend(state);
-    }
-    object(&members)
 }
 
 fn node_text(node: &Node) -> Option<String> {
@@ -187,43 +189,82 @@ fn node_text(node: &Node) -> Option<String> {
     resource::print(&Printed::new(&message))
 }
 
-fn admin(message: &str) -> String {
-    string(&format!("type.googleapis.com/envoy.admin.v3.{message}"))
+/// A document that grows, each level indented by a space, as Envoy prints it.
+struct Out {
+    text: String,
+    level: usize,
+    /// The innermost object or list has nothing in it yet.
+    is_empty: bool,
 }
 
-fn string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-/// An object of members that are JSON text, each level indented by a space.
-fn object(members: &[(&str, String)]) -> String {
-    let mut text = String::from("{");
-    for (index, (key, value)) in members.iter().enumerate() {
-        text.push_str(if index == 0 { "\n \"" } else { ",\n \"" });
-        text.push_str(key);
-        text.push_str("\": ");
-        indent(&mut text, value);
-    }
-    text.push_str("\n}");
-    text
-}
-
-fn list(items: &[String]) -> String {
-    let mut text = String::from("[");
-    for (index, item) in items.iter().enumerate() {
-        text.push_str(if index == 0 { "\n " } else { ",\n " });
-        indent(&mut text, item);
-    }
-    text.push_str("\n]");
-    text
-}
-
-/// JSON has line breaks only between its parts, never inside a string.
-fn indent(text: &mut String, json: &str) {
-    for (index, line) in json.split('\n').enumerate() {
-        if index > 0 {
-            text.push_str("\n ");
+impl Default for Out {
+    fn default() -> Self {
+        Self {
+            text: "{".to_owned(),
+            level: 1,
+            is_empty: true,
         }
-        text.push_str(line);
+    }
+}
+
+impl Out {
+    fn finish(mut self) -> Vec<u8> {
+        self.close('}');
+        self.text.push('\n');
+        self.text.into_bytes()
+    }
+
+    fn line(&mut self) {
+        self.text.push('\n');
+        self.text.extend(std::iter::repeat_n(' ', self.level));
+    }
+
+    fn item(&mut self, key: Option<&str>) {
+        if !self.is_empty {
+            self.text.push(',');
+        }
+        self.is_empty = false;
+        self.line();
+        if let Some(key) = key {
+            self.text.push('"');
+            self.text.push_str(key);
+            self.text.push_str("\": ");
+        }
+    }
+
+    fn open(&mut self, key: Option<&str>, bracket: char) {
+        self.item(key);
+        self.text.push(bracket);
+        self.level += 1;
+        self.is_empty = true;
+    }
+
+    fn close(&mut self, bracket: char) {
+        self.level = self.level.saturating_sub(1);
+        if !self.is_empty {
+            self.line();
+        }
+        self.is_empty = false;
+        self.text.push(bracket);
+    }
+
+    fn section(&mut self, message: &str) {
+        self.open(None, '{');
+        self.string("@type", &format!("type.googleapis.com/envoy.admin.v3.{message}"));
+    }
+
+    fn string(&mut self, key: &str, text: &str) {
+        self.value(Some(key), &serde_json::Value::from(text).to_string());
+    }
+
+    /// JSON text. It has line breaks only between its parts, never inside a string.
+    fn value(&mut self, key: Option<&str>, json: &str) {
+        self.item(key);
+        for (index, line) in json.split('\n').enumerate() {
+            if index > 0 {
+                self.line();
+            }
+            self.text.push_str(line);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 
-use super::super::redacted::{TEXT, has_sensitive, is_sensitive};
+use super::super::redacted::{MAX_DEPTH, TEXT, has_sensitive, is_sensitive};
 use crate::decode::{ResourceType, decode};
 use crate::descriptor;
 
@@ -14,9 +14,6 @@ pub(super) type Reason = &'static str;
 
 const UNKNOWN: Reason = "secrets may be in fields that are not known here";
 const UNREADABLE: Reason = "it cannot be read, and may hold secrets";
-
-/// Messages in messages of any type that are looked into. Envoy's own have five.
-const MAX_DEPTH: usize = 32;
 
 /// The bytes of a resource with its secrets blanked out; the same bytes when it has none.
 pub(super) fn redact<'b>(type_url: &str, bytes: &'b [u8]) -> Result<Cow<'b, [u8]>, Reason> {
