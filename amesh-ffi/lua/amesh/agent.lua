@@ -26,10 +26,11 @@ function _M.find(setting, cpath, exists)
     if setting then
         return setting
     end
-    local tried = {}
+    local tried, known = {}, {}
     for template in cpath:gmatch("[^;]+") do
         local directory = template:match("^(.*/)")
-        if directory then
+        if directory and not known[directory] then
+            known[directory] = true
             local path = directory .. NAME
             if exists(path) then
                 return path

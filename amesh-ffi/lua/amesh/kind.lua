@@ -61,6 +61,14 @@ function Kind:get(id)
 end
 
 
+local function tell(self, fn, changes)
+    local called, reason = pcall(fn, changes)
+    if not called then
+        self.deps.log.error("amesh: a reader of ", self.key, " failed: ", tostring(reason))
+    end
+end
+
+
 --- Has `fn` called with a list of `{old = item or nil, new = item or nil}` after each run that changed something, and
 -- at once with what is there already.
 function Kind:subscribe(fn)
@@ -73,7 +81,7 @@ function Kind:subscribe(fn)
         end
     end
     if present[1] then
-        fn(present)
+        tell(self, fn, present)
     end
 end
 
@@ -284,10 +292,7 @@ end
 --- Tells the subscribers. Apart from `finish`, so that whoever is told finds all kinds as they are now.
 function Kind:notify(changes)
     for _, fn in ipairs(self.subscribers) do
-        local called, reason = pcall(fn, changes)
-        if not called then
-            self.deps.log.error("amesh: a reader of ", self.key, " failed: ", tostring(reason))
-        end
+        tell(self, fn, changes)
     end
 end
 
