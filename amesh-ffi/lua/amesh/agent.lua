@@ -9,8 +9,14 @@ local tostring = tostring
 
 local NAME = "libxds.so"
 
+-- What `amesh_start` returns.
+local STARTED = 0
+local RUNS_ALREADY = 1
+local ERROR_LEN = 1024
+
 ffi.cdef[[
-int amesh_start(void *config_zone, void *version_zone, const char *settings);
+int amesh_start(void *config_zone, void *version_zone, const char *json, size_t json_len,
+                char *error_buf, size_t error_len);
 void initial(void *config_zone, void *version_zone);
 void *ngx_http_lua_ffi_shdict_udata_to_zone(void *zone_udata);
 void *ngx_meta_lua_ffi_shdict_udata_to_zone(void *zone_udata);
@@ -62,12 +68,13 @@ function _M.zone(dict)
 end
 
 
-local function call(library, config_zone, version_zone, attr, encode)
+local function call(library, config_zone, version_zone, json)
     local start = symbol(library, "amesh_start")
     if start then
-        local rc = start(config_zone, version_zone, encode(attr))
-        if rc ~= 0 then
-            return nil, "amesh_start returned " .. tostring(rc)
+        local reason = ffi.new("char[?]", ERROR_LEN)
+        local rc = start(config_zone, version_zone, json, #json, reason, ERROR_LEN)
+        if rc ~= STARTED and rc ~= RUNS_ALREADY then
+            return nil, ffi.string(reason)
         end
         return "amesh_start"
     end
@@ -107,7 +114,7 @@ function _M.start(deps)
         if not version_zone then
             return nil, why
         end
-        return call(library, config_zone, version_zone, deps.settings.attr, deps.encode)
+        return call(library, config_zone, version_zone, deps.encode(deps.settings.library_settings))
     end)
     if not called then
         entry, err = nil, entry

@@ -1,7 +1,8 @@
---- What `apisix.lua_module_hook` names: puts Amesh's modules where APISIX looks for its own.
+--- What `apisix.lua_module_hook` names: puts Amesh's provider where APISIX looks for its own.
 --
 -- APISIX requires this module before anything of its own, in the http and in the stream subsystem. `package.preload` is
--- asked before any file, so no file of APISIX is changed, copied or shadowed.
+-- asked before any file, so no file of APISIX is changed, copied or shadowed. What has names of its own, the router and
+-- the plugin, is found on `apisix.extra_lua_path` and needs no hook.
 --
 -- The provider takes the place of `config_yaml` and not of `config_xds`, because APISIX treats the names differently:
 -- with `yaml` its readiness answer works, and a plugin that is unknown makes an object invalid instead of being left out
@@ -33,23 +34,6 @@ local function other_provider(name)
 end
 
 
--- Whether a module can be found, without loading it: APISIX's modules are not there yet for it to require.
-local function exists(name)
-    if package.preload[name] then
-        return true
-    end
-    local file = name:gsub("%.", "/")
-    for template in package.path:gmatch("[^;]+") do
-        local f = io.open((template:gsub("%?", (file:gsub("%%", "%%%%")))), "r")
-        if f then
-            f:close()
-            return true
-        end
-    end
-    return false
-end
-
-
 local function install()
     local preload = package.preload
 
@@ -58,14 +42,6 @@ local function install()
     end
     -- config.yaml cannot be read here: APISIX sets up its regular expressions only after this, and reading it uses some.
     preload["apisix.core.config_xds"] = other_provider("xds")
-    preload["apisix.plugins.amesh-status"] = function()
-        return require("amesh.status").plugin()
-    end
-    if exists("amesh.router") then
-        preload["apisix.http.router.amesh"] = function()
-            return require("amesh.router")
-        end
-    end
 end
 
 

@@ -1,7 +1,7 @@
 --- The status as Prometheus text.
 --
--- What the library says is rendered by its shape, so that it can say more without a change here: a number or a boolean is
--- a metric named by where it stands; below a map whose name is in `LABELS`, the names in it are values of a label.
+-- What the library says is rendered by its shape, so that it can say more without a change here: a number or a boolean
+-- is a metric named by where it stands; below a map that is in `LABELS`, the names in it are values of a label.
 
 local concat = table.concat
 local ipairs = ipairs
@@ -11,9 +11,12 @@ local tostring = tostring
 local type = type
 
 -- The maps of the library's status whose names are data.
-local LABELS = {types = "type", objects = "kind", findings = "rule", rejects = "type", dictionaries = "dictionary"}
+local LABELS = {types = "type", objects = "kind", findings = "rule"}
 
-local _M = {LABELS = LABELS}
+-- A text or null: whether there is one is the metric.
+local TOLD = {connected = true, error = true, failure = true}
+
+local _M = {}
 
 
 local function escape(text)
@@ -66,6 +69,8 @@ local function walk(samples, name, labels, value)
             for _, entry in ipairs(sorted_keys(child)) do
                 walk(samples, name .. "_" .. key, with_label(labels, label, entry), child[entry])
             end
+        elseif TOLD[key] then
+            add(samples, name .. "_" .. key, labels, type(child) == "string")
         else
             walk(samples, name .. "_" .. key:gsub("[^%w_]", "_"), labels, child)
         end

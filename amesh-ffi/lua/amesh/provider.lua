@@ -36,8 +36,8 @@ local RETRY_AFTER = {["/plugins"] = true, ["/plugin_metadata"] = true, ["/secret
 -- What the privileged agent needs: it serves no requests, so objects would only take memory there.
 local KEPT_IN_AGENT = {["/plugins"] = true, ["/plugin_metadata"] = true}
 
--- Until there is a first version a gateway cannot know whether a path exists. APISIX answers 503 where an upstream has no
--- nodes; without any route it would say 404.
+-- Until there is a first version a gateway cannot know whether a path exists. APISIX answers 503 where an upstream has
+-- no nodes; without any route it would say 404.
 local STARTING_KIND = "/routes"
 local STARTING_ID = "amesh-starting"
 local STARTING = '{"id":"amesh-starting","uri":"/*","upstream":{"type":"roundrobin","nodes":[]}}'

@@ -1,5 +1,6 @@
---- What Lua reads of `plugin_attr.amesh` in config.yaml. The library reads the rest, and gets all of it.
+--- `plugin_attr.amesh` of config.yaml: what Lua reads of it, and what the library gets.
 
+local pairs = pairs
 local type = type
 
 local DEFAULTS = {
@@ -7,6 +8,9 @@ local DEFAULTS = {
     version_dict = "xds-config-version",
     poll_interval = 1,
 }
+
+-- The library refuses what it does not know, so it gets none of these. `wake_socket` is for both.
+local OURS = {config_dict = true, version_dict = true, library = true, poll_interval = true}
 
 local _M = {DEFAULTS = DEFAULTS}
 
@@ -32,7 +36,12 @@ function _M.read(local_conf)
         return nil, "plugin_attr.amesh must be a map"
     end
 
-    local settings = {attr = attr}
+    local settings = {library_settings = {}}
+    for name, value in pairs(attr) do
+        if not OURS[name] then
+            settings.library_settings[name] = value
+        end
+    end
     for _, name in ipairs({"config_dict", "version_dict", "library", "wake_socket"}) do
         local value, err = text(attr, name)
         if err then

@@ -1,8 +1,8 @@
 --- What each worker has applied: for readiness and for the status.
 --
 -- A worker writes `worker/<subsystem>/<id>` into the version dictionary. `/status/ready` of APISIX counts the workers
--- that have set their number in the dictionary `status-report`. A worker has one number for both subsystems, so it is set
--- by whichever of the two is ready last.
+-- that have set their number in the dictionary `status-report`. A worker has one number for both subsystems, so it is
+-- set by whichever of the two is ready last.
 
 local ipairs = ipairs
 local pairs = pairs
@@ -42,7 +42,7 @@ function _M.new(deps)
             return
         end
         status_report:set(deps.id, false)
-        -- A reload to fewer workers leaves numbers that nobody sets again, and APISIX wants as many as there are workers.
+        -- A reload to fewer workers leaves numbers that nobody sets again, and APISIX wants as many as it has workers.
         for _, id in ipairs(status_report:get_keys(0)) do
             local number = tonumber(id)
             if number and number >= deps.count then

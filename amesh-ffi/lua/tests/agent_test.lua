@@ -1,3 +1,4 @@
+local ffi = require("ffi")
 local fake = require("fake")
 local agent = require("amesh.agent")
 local equal = fake.equal
@@ -13,7 +14,7 @@ local function start(symbols, over)
     agent.library = nil
     local log = fake.log()
     local deps = {
-        settings = {attr = {zone = "z"}},
+        settings = {library_settings = {zone = "z"}},
         cpath = "/a/?.so;/b/?.so;?.so", exists = function(path) return path == "/b/libxds.so" end,
         load = function() return library(symbols) end,
         zone = function(dict) return "zone of " .. dict end,
@@ -36,14 +37,20 @@ return {
     end},
     {"amesh_start gets both zones and the settings, once", function()
         local calls = {}
-        local symbols = {amesh_start = function(...) calls[#calls + 1] = table.concat({...}, "; "); return 0 end}
+        local symbols = {amesh_start = function(config, versions, json, len)
+            calls[#calls + 1] = table.concat({config, versions, json, len}, "; ")
+            return 0
+        end}
         local ok, lines = start(symbols)
         equal(ok, true)
-        equal(calls[1], "zone of config; zone of versions; json z")
+        equal(calls[1], "zone of config; zone of versions; json z; 6")
         fake.contains(lines.warn[1], "/b/libxds.so started through amesh_start")
         assert(agent.library, "the library must not be collected")
         equal(agent.start({log = fake.log()}), true)
         equal(#calls, 1)
+    end},
+    {"a library that runs already is fine", function()
+        equal(start({amesh_start = function() return 1 end}), true)
     end},
     {"a library with `initial` alone", function()
         local got
@@ -61,7 +68,13 @@ return {
         refused("is in none of these places", {}, {exists = function() return false end})
         refused("wrong ELF class", {}, {load = function() error("wrong ELF class") end})
         refused("neither amesh_start nor initial", {})
-        refused("amesh_start returned 3", {amesh_start = function() return 3 end})
+        refused("did not start, so no configuration will come: no server", {
+            amesh_start = function(_, _, _, _, reason, len)
+                assert(len > 100)
+                ffi.copy(reason, "no server")
+                return -1
+            end,
+        })
         refused("boom", {amesh_start = function() error("boom") end})
         refused("no zone", {amesh_start = function() return 0 end}, {zone = function() return nil, "no zone" end})
     end},

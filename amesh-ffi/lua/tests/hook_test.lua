@@ -2,8 +2,7 @@ local fake = require("fake")
 local hook = require("amesh.hook")
 local equal = fake.equal
 
-local MODULES = {"apisix.core.config_yaml", "apisix.core.config_xds", "apisix.plugins.amesh-status",
-                 "apisix.http.router.amesh"}
+local MODULES = {"apisix.core.config_yaml", "apisix.core.config_xds"}
 
 local function without_preload(fn)
     return function()
@@ -26,7 +25,7 @@ return {
         end
         equal(pcall(hook.check_version, nil), false)
     end},
-    {"our modules stand where APISIX looks for its own", without_preload(function()
+    {"our provider stands where APISIX looks for its own", without_preload(function()
         package.preload["amesh.apisix"] = function()
             return {provider = function() return "the provider" end}
         end
@@ -39,18 +38,5 @@ return {
         local ok, err = pcall(require, "apisix.core.config_xds")
         equal(ok, false)
         fake.contains(err, "role_data_plane.config_provider to yaml")
-    end)},
-    {"the router is there where its module is", without_preload(function()
-        local found = io.open("amesh/router.lua", "r")
-        if found then
-            found:close()
-        end
-        hook.install()
-        equal(package.preload["apisix.http.router.amesh"] ~= nil, found ~= nil)
-
-        package.preload["amesh.router"] = function() return "the router" end
-        hook.install()
-        equal(package.preload["apisix.http.router.amesh"](), "the router")
-        package.preload["amesh.router"], package.loaded["amesh.router"] = nil, nil
     end)},
 }

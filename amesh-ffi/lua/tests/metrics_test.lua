@@ -3,6 +3,9 @@ local metrics = require("amesh.metrics")
 local status = require("amesh.status")
 local equal = fake.equal
 
+-- JSON's null, as cjson has it: neither nil nor a text.
+local NULL = newproxy()
+
 local WORKERS = {
     {worker = 0, subsystem = "http", version = 9, rejected_count = 2, objects = {routes = 3, ssls = 0}},
     {worker = 1, subsystem = "http", rejected_count = 0, objects = {}, error = "broken"},
@@ -13,22 +16,29 @@ return {
         local text = metrics.render({
             version = 1764000000003,
             library = {
-                connected = true, name = "x", server = {uptime_seconds = 1.5},
-                types = {LDS = {acks = 2}, CDS = {acks = 3}},
-                findings = {['a"b\\c'] = 7},
+                connected = "istiod:15010", release = "0.1", error = NULL, begun = true,
+                types = {Cluster = {acknowledged = 3, error = "refused", version = "7"}, A = {acknowledged = 2}},
+                dictionary = {percent = 1.5},
+                findings = {['a"b\\c'] = {count = 7, outcome = "ignored"}},
             },
             workers = WORKERS,
         })
         equal(text, table.concat({
+            '# TYPE amesh_begun gauge',
+            'amesh_begun 1',
             '# TYPE amesh_connected gauge',
             'amesh_connected 1',
-            '# TYPE amesh_findings gauge',
-            'amesh_findings{rule="a\\"b\\\\c"} 7',
-            '# TYPE amesh_server_uptime_seconds gauge',
-            'amesh_server_uptime_seconds 1.5',
-            '# TYPE amesh_types_acks gauge',
-            'amesh_types_acks{type="CDS"} 3',
-            'amesh_types_acks{type="LDS"} 2',
+            '# TYPE amesh_dictionary_percent gauge',
+            'amesh_dictionary_percent 1.5',
+            '# TYPE amesh_error gauge',
+            'amesh_error 0',
+            '# TYPE amesh_findings_count gauge',
+            'amesh_findings_count{rule="a\\"b\\\\c"} 7',
+            '# TYPE amesh_types_acknowledged gauge',
+            'amesh_types_acknowledged{type="A"} 2',
+            'amesh_types_acknowledged{type="Cluster"} 3',
+            '# TYPE amesh_types_error gauge',
+            'amesh_types_error{type="Cluster"} 1',
             '# TYPE amesh_up gauge',
             'amesh_up 1',
             '# TYPE amesh_version gauge',

@@ -15,7 +15,7 @@ return {
             equal(got.poll_interval, 1)
             equal(got.library, nil)
             equal(got.wake_socket, nil)
-            equal(next(got.attr), nil)
+            equal(next(got.library_settings), nil)
         end
     end},
     {"everything is set", function()
@@ -23,7 +23,11 @@ return {
                       anything = "for the library"}
         local got = read(attr)
         for name, value in pairs(attr) do
-            equal(got[name] or got.attr[name], value, name)
+            equal(got[name] or got.library_settings[name], value, name)
+        end
+        equal(got.library_settings.wake_socket, "/s", "for both")
+        for _, name in ipairs({"config_dict", "version_dict", "library", "poll_interval"}) do
+            equal(got.library_settings[name], nil, "the library does not know " .. name)
         end
     end},
     {"what is wrong is named", function()
