@@ -42,7 +42,7 @@ pub struct Written {
     pub left_out: Vec<LeftOut>,
 }
 
-/// A resource that is not written.
+/// A resource that is not written, or the node, of which something is not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct LeftOut {
