@@ -4,6 +4,7 @@ mod reference;
 
 pub(crate) use reference::assignment_of;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
@@ -70,27 +71,29 @@ impl Snapshot {
 
     /// Applies a change, and tells what differs because of it. A resource that is put again unchanged is no change.
     pub fn apply(&mut self, update: Update) -> Dirty {
-        let mut dirty = Dirty::default();
+        // Lists become sets at the end: of a whole mesh at once, as it comes in order.
+        let (mut changed, mut appeared_or_gone, mut used_or_unused) = (Vec::new(), Vec::new(), Vec::new());
         for resource in update.put {
-            let kind = resource.body.kind();
             let name = ResourceName {
-                kind,
+                kind: resource.body.kind(),
                 name: resource.name.clone(),
             };
-            let by_name = self.resources.entry(kind).or_default();
-            match by_name.get(&resource.name) {
-                Some(held) if *held == resource => continue,
-                Some(_) => {}
-                None => {
-                    dirty.appeared_or_gone.insert(name.clone());
+            let references = reference::of(&resource.body);
+            match self
+                .resources
+                .entry(name.kind)
+                .or_default()
+                .entry(resource.name.clone())
+            {
+                Entry::Occupied(held) if *held.get() == resource => continue,
+                Entry::Occupied(mut held) => drop(held.insert(resource)),
+                Entry::Vacant(place) => {
+                    place.insert(resource);
+                    appeared_or_gone.push(name.clone());
                 }
             }
-            self.refer(&name, &reference::of(&resource.body), &mut dirty);
-            self.resources
-                .entry(kind)
-                .or_default()
-                .insert(resource.name.clone(), resource);
-            dirty.changed.insert(name);
+            self.refer(&name, references, &mut used_or_unused);
+            changed.push(name);
         }
         for name in update.removed {
             if self
@@ -99,36 +102,38 @@ impl Snapshot {
                 .and_then(|by_name| by_name.remove(&name.name))
                 .is_some()
             {
-                self.refer(&name, &BTreeSet::new(), &mut dirty);
-                dirty.appeared_or_gone.insert(name.clone());
-                dirty.changed.insert(name);
+                self.refer(&name, BTreeSet::new(), &mut used_or_unused);
+                appeared_or_gone.push(name.clone());
+                changed.push(name);
             }
         }
-        dirty
+        Dirty {
+            changed: changed.into_iter().collect(),
+            appeared_or_gone: appeared_or_gone.into_iter().collect(),
+            used_or_unused: used_or_unused.into_iter().collect(),
+        }
     }
 
-    fn refer(&mut self, from: &ResourceName, to: &BTreeSet<ResourceName>, dirty: &mut Dirty) {
-        let before = if to.is_empty() {
-            self.references.remove(from)
-        } else {
-            self.references.insert(from.clone(), to.clone())
-        }
-        .unwrap_or_default();
-        for gone in before.difference(to) {
+    fn refer(&mut self, from: &ResourceName, to: BTreeSet<ResourceName>, used_or_unused: &mut Vec<ResourceName>) {
+        let before = self.references.remove(from).unwrap_or_default();
+        for gone in before.difference(&to) {
             if let Some(referrers) = self.referrers.get_mut(gone) {
                 referrers.remove(from);
                 if referrers.is_empty() {
                     self.referrers.remove(gone);
-                    dirty.used_or_unused.insert(gone.clone());
+                    used_or_unused.push(gone.clone());
                 }
             }
         }
         for new in to.difference(&before) {
             let referrers = self.referrers.entry(new.clone()).or_default();
             if referrers.is_empty() {
-                dirty.used_or_unused.insert(new.clone());
+                used_or_unused.push(new.clone());
             }
             referrers.insert(from.clone());
+        }
+        if !to.is_empty() {
+            self.references.insert(from.clone(), to);
         }
     }
 

@@ -154,7 +154,7 @@ pub fn from_bootstrap(file: &str) -> Result<Node, NodeError> {
     let document: Json = match serde_json::from_str(file) {
         Ok(document) => document,
         // Not JSON, so YAML, whose words about what is wrong are kept.
-        Err(_) => serde_saphyr::from_str(file).map_err(|error| NodeError::Text(error.to_string()))?,
+        Err(_) => serde_saphyr::from_str(file).map_err(|error| NodeError::Text(first_line(&error.to_string())))?,
     };
     // `istioctl proxy-config bootstrap` puts it one level deeper.
     let node = document
@@ -186,6 +186,12 @@ pub fn from_bootstrap(file: &str) -> Result<Node, NodeError> {
     }
     whole(&mut read);
     Ok(read)
+}
+
+/// An error without the picture of the text below it.
+fn first_line(error: &str) -> String {
+    let line = error.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
 /// What every node has, and what none may have.

@@ -66,33 +66,32 @@ impl Replica {
     /// no longer wanted by name; the consumer adds to it what it refuses, having left that out of the update.
     pub fn apply(&mut self, update: Update) -> (Dirty, Verdict) {
         let mut changes = Changes::default();
-        for resource in &update.put {
+        for resource in update.put.iter().filter(|put| takes(put.body.kind())) {
             let from = ResourceName {
                 kind: resource.body.kind(),
                 name: resource.name.clone(),
             };
-            self.take(&from, &reference::of(&resource.body, &self.sds), &mut changes);
+            self.take(from, reference::of(&resource.body, &self.sds), &mut changes);
         }
-        for gone in &update.removed {
-            self.take(gone, &BTreeSet::new(), &mut changes);
+        for gone in update.removed.iter().filter(|gone| takes(gone.kind)) {
+            self.take(gone.clone(), BTreeSet::new(), &mut changes);
         }
         let mut dirty = self.snapshot.apply(update);
-        for name in dirty.used_or_unused.iter().chain(&dirty.changed) {
-            if is_followed(name.kind) {
-                let wanted = self.snapshot.referrers(name).next().is_some();
-                let list = if wanted {
-                    &mut changes.wanted
-                } else {
-                    &mut changes.unwanted
-                };
-                list.insert(name.clone());
-            }
+        let is_wanted = |name: &&ResourceName| self.snapshot.referrers(name).next().is_some();
+        let used = dirty.used_or_unused.iter().filter(|name| is_followed(name.kind));
+        let (wanted, unwanted): (Vec<_>, Vec<_>) = used.partition(is_wanted);
+        changes.wanted.extend(wanted.into_iter().cloned());
+        changes.unwanted.extend(unwanted.into_iter().cloned());
+        // What came although nothing refers to it.
+        let came = dirty.changed.iter().filter(|name| is_followed(name.kind));
+        changes.unwanted.extend(came.filter(|name| !is_wanted(name)).cloned());
+        if !changes.unwanted.is_empty() {
+            let dropped = self.snapshot.apply(Update {
+                put: Vec::new(),
+                removed: changes.unwanted.iter().cloned().collect(),
+            });
+            merge(&mut dirty, dropped);
         }
-        let dropped = self.snapshot.apply(Update {
-            put: Vec::new(),
-            removed: changes.unwanted.iter().cloned().collect(),
-        });
-        merge(&mut dirty, dropped);
         let verdict = Verdict {
             rejected: Vec::new(),
             changes,
@@ -101,13 +100,8 @@ impl Replica {
     }
 
     /// Notes what a resource takes, and what is wanted or not wanted for it.
-    fn take(&mut self, from: &ResourceName, names: &BTreeSet<Reference>, changes: &mut Changes) {
-        let before = if names.is_empty() {
-            self.takes.remove(from)
-        } else {
-            self.takes.insert(from.clone(), names.clone())
-        }
-        .unwrap_or_default();
+    fn take(&mut self, from: ResourceName, names: BTreeSet<Reference>, changes: &mut Changes) {
+        let before = self.takes.remove(&from).unwrap_or_default();
         for new in names.difference(&before) {
             *self.taken.entry(new.clone()).or_default() += 1;
             if new.source == Source::ControlPlane {
@@ -115,7 +109,7 @@ impl Replica {
                 changes.wanted.insert(new.name.clone());
             }
         }
-        for gone in before.difference(names) {
+        for gone in before.difference(&names) {
             let count = self.taken.get(gone).copied().unwrap_or_default();
             if count > 1 {
                 self.taken.insert(gone.clone(), count - 1);
@@ -127,7 +121,15 @@ impl Replica {
                 changes.unwanted.insert(gone.name.clone());
             }
         }
+        if !names.is_empty() {
+            self.takes.insert(from, names);
+        }
     }
+}
+
+/// Whether resources of a type can take secrets or extensions.
+const fn takes(kind: ResourceType) -> bool {
+    matches!(kind, ResourceType::Cluster | ResourceType::Listener)
 }
 
 /// Whether the snapshot knows who refers to resources of a type, and they are wanted for nothing else.

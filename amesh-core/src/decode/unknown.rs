@@ -147,7 +147,11 @@ impl Walk {
         let (Value::Bytes(bytes), Some(message)) = (value, self.schema.message(entry)) else {
             return Err(Malformed);
         };
-        let Some(value) = message.field(2).filter(|value| value.holds != Holds::Scalar) else {
+        // Free JSON, such as metadata by filter, has nothing that can be unknown.
+        let Some(value) = message
+            .field(2)
+            .filter(|value| value.holds != Holds::Scalar && value.holds != Holds::Json)
+        else {
             return Ok(());
         };
         let mut key = String::new();

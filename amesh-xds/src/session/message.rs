@@ -1,6 +1,7 @@
 //! What goes into a session and what comes out.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use amesh_core::finding::ResourceName;
@@ -60,8 +61,8 @@ pub enum Request {
     Delta(DeltaDiscoveryRequest),
 }
 
-/// A message of the control plane.
-#[derive(Debug, Clone, PartialEq)]
+/// A message of the control plane. Its resources are not shown by `Debug`: they may be secrets, and many.
+#[derive(Clone, PartialEq)]
 pub enum Response {
     /// State of the world.
     StateOfTheWorld(DiscoveryResponse),
@@ -106,6 +107,18 @@ pub struct Changes {
     pub wanted: BTreeSet<ResourceName>,
     /// Resources that are no longer wanted. The session forgets them, and the consumer has to.
     pub unwanted: BTreeSet<ResourceName>,
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, nonce, resources) = match self {
+            Self::StateOfTheWorld(response) => ("StateOfTheWorld", &response.nonce, response.resources.len()),
+            Self::Delta(response) => ("Delta", &response.nonce, response.resources.len()),
+        };
+        let mut shown = f.debug_struct(name);
+        shown.field("type_url", &self.type_url()).field("nonce", nonce);
+        shown.field("resources", &resources).finish_non_exhaustive()
+    }
 }
 
 impl Response {

@@ -314,3 +314,32 @@ fn a_secret_that_the_consumer_asked_for_stays() {
     harness.respond(CDS, "2", "b", vec![cluster("c", 2)]);
     assert_eq!(harness.has(SDS), set(&["mine"]));
 }
+
+#[test]
+fn a_session_of_secrets_asks_for_nothing_else_and_waits_for_nothing() {
+    use amesh_xds::session::{Action, Options, Request, Service, Session};
+    for protocol in BOTH {
+        let mut options = Options::default();
+        options.protocol = protocol;
+        options.service = Service::Secrets;
+        options.wanted = [name(SDS, "default"), name(CDS, "c")].into();
+        let mut session = Session::new(options);
+        let actions = session.handle(Event::Connected { same_server: true });
+        let asked: Vec<_> = actions
+            .into_iter()
+            .map(|action| match action {
+                Action::Send(Request::StateOfTheWorld(request)) => (request.type_url, request.resource_names),
+                Action::Send(Request::Delta(request)) => (request.type_url, request.resource_names_subscribe),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let kind = format!("type.googleapis.com/{}", SDS.message());
+        assert_eq!(asked, [(kind, vec!["default".to_owned()])]);
+        assert!(!session.is_complete());
+        // The one that is wanted counts as absent when its time is over, and only that is waited for.
+        assert_eq!(session.deadline(), Some(std::time::Duration::from_secs(15)));
+        let actions = session.handle(Event::Tick(std::time::Duration::from_secs(15)));
+        assert_eq!(actions, [Action::Absent(vec![name(SDS, "default")])]);
+        assert!(session.is_complete());
+    }
+}

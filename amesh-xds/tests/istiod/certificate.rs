@@ -135,6 +135,39 @@ async fn istiods_authority_signs_a_certificate_that_its_roots_vouch_for() {
 }
 
 #[tokio::test]
+async fn one_replica_holds_what_istiod_sends_and_what_its_authority_signs() {
+    let Some(harness) = istiod::harness() else { return };
+    let istiod = start(&harness, &scenario("01-bookinfo-default").join("config"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = secure(&istiod, &folder.path().join("token"));
+    let mut messages = start_renewal(authority::Config::new(server.clone(), IDENTITY));
+    let (options, _) = recording("01-bookinfo-default");
+    let mut follower = Follower::start(server, options);
+    follower.complete().await;
+
+    // Istio's clusters and listeners take these two from the agent, and nothing else.
+    let taken = follower.replica.secrets_from("sds-grpc");
+    assert_eq!(
+        taken.iter().collect::<Vec<_>>(),
+        [workload::ROOTS, workload::CERTIFICATE]
+    );
+    let (put, removed) = (update(&mut messages).await, Vec::new());
+    let (dirty, verdict) = follower.replica.apply(amesh_core::Update { put, removed });
+    assert_eq!(dirty.changed.len(), 2);
+    assert_eq!(verdict, amesh_xds::session::Verdict::default());
+    for name in taken {
+        let kind = ResourceType::Secret;
+        assert!(follower.replica.snapshot().get(&ResourceName { kind, name }).is_some());
+    }
+    // And what istiod pushes afterwards leaves them alone.
+    istiod.remove("bookinfo.yaml").expect("the file");
+    follower
+        .until(|_, dirty| dirty.changed.iter().any(|name| name.kind == ResourceType::Cluster))
+        .await;
+    assert_eq!(follower.replica.snapshot().count(ResourceType::Secret), 2);
+}
+
+#[tokio::test]
 async fn a_certificate_is_shown_to_istiod_and_the_next_one_after_its_rotation() {
     let Some(harness) = istiod::harness() else { return };
     let istiod = start(&harness, &scenario("01-bookinfo-default").join("config"));
@@ -212,29 +245,28 @@ async fn an_istiod_that_comes_back_with_a_new_authority_is_believed_with_its_new
     );
     assert!(said.contains("refused"), "{said}");
     let istiod = Istiod::start(&harness, &scenario, &["--log", "error", "--secure-listen", &address]);
-    // Its roots are others, and it is not believed until the file says so.
-    let mut said = String::new();
-    let mut expired = false;
-    while !(said.contains("UnknownIssuer") || said.contains("BadSignature")) || !expired {
-        match timeout(Duration::from_secs(20), messages.recv())
-            .await
-            .expect("in time")
-        {
-            Some(workload::Message::Expired { .. }) => expired = true,
-            other => said = failed(other),
+    // Its roots are others, and it is not believed until the file says so. Meanwhile the certificate ends.
+    let (mut untrusted, mut expired) = (false, false);
+    let put = async {
+        while !(untrusted && expired) {
+            match messages.recv().await {
+                Some(workload::Message::Expired { .. }) => expired = true,
+                other => {
+                    let said = failed(other);
+                    untrusted |= said.contains("UnknownIssuer") || said.contains("BadSignature");
+                }
+            }
         }
-    }
-    std::fs::copy(istiod.root_cert(), file("root-cert.pem")).expect("a file");
-    let put = loop {
-        match timeout(Duration::from_secs(60), messages.recv())
-            .await
-            .expect("in time")
-        {
-            Some(workload::Message::Update(update)) => break update.put,
-            Some(workload::Message::Failed { .. }) => {}
-            other => panic!("{other:?}"),
+        std::fs::copy(istiod.root_cert(), file("root-cert.pem")).expect("a file");
+        loop {
+            match messages.recv().await {
+                Some(workload::Message::Update(update)) => return update.put,
+                Some(workload::Message::Failed { .. }) => {}
+                other => panic!("{other:?}"),
+            }
         }
     };
+    let put = timeout(Duration::from_secs(60), put).await.expect("in time");
     assert_eq!(put.len(), 2);
     assert_ne!(roots(&put[1]), roots(&first[1]));
 }

@@ -62,7 +62,7 @@ impl Follower {
         tokio::spawn(run(Config::new(vec![server], options), sender, receiver));
         Self {
             messages,
-            replica: Replica::new(),
+            replica: Replica::with_sds(["sds-grpc"]),
             refuse: None,
             patient: false,
             _changes: changes,

@@ -231,9 +231,13 @@ impl Plane {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+                let listener = TcpListenerStream::new(listener);
+                // As any server of gRPC does: nothing waits for the acknowledgement of what went before.
+                let incoming =
+                    listener.map(|stream| stream.inspect(|stream| stream.set_nodelay(true).expect("a socket")));
                 let server = tonic::transport::Server::builder();
                 tokio::select! {
-                    served = server.serve_with_incoming(service, TcpListenerStream::new(listener)) => served.expect("it serves"),
+                    served = server.serve_with_incoming(service, incoming) => served.expect("it serves"),
                     _ = stopped => {}
                 }
             });

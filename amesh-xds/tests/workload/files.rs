@@ -96,3 +96,34 @@ async fn a_mounted_secret_changes_all_at_once() {
     let put = consumer.update().await;
     assert_eq!((names(&put), content(&put[0])), (vec!["default"], second));
 }
+
+#[tokio::test]
+async fn keys_in_the_forms_of_istios_agent_are_read_and_matched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name);
+    let rsa = (include_str!("keys/rsa-chain.pem"), include_str!("keys/rsa-key.pem"));
+    let ec = (include_str!("keys/ec-chain.pem"), include_str!("keys/ec-key.pem"));
+    assert!(rsa.1.contains("BEGIN RSA PRIVATE KEY") && ec.1.contains("BEGIN EC PRIVATE KEY"));
+    let write = |(chain, key): (&str, &str)| {
+        fs::write(file("cert-chain.pem"), chain).expect("a file");
+        fs::write(file("key.pem"), key).expect("a file");
+    };
+    fs::write(file("root-cert.pem"), Issuer::new().pem()).expect("a file");
+    write(rsa);
+    let mut consumer = Consumer::start(|sender| run(config(folder.path()), sender));
+    let put = consumer.update().await;
+    assert_eq!(content(&put[0]), (rsa.0.to_owned(), rsa.1.to_owned()));
+    for mixed in [(rsa.0, ec.1), (ec.0, rsa.1)] {
+        write(mixed);
+        let said = consumer.failure().await;
+        assert!(
+            said.ends_with("the private key is not that of the certificate"),
+            "{said}"
+        );
+        // Right in between, so that the same complaint is made again.
+        write(ec);
+        if mixed.0 == rsa.0 {
+            assert_eq!(content(&consumer.update().await[0]), (ec.0.to_owned(), ec.1.to_owned()));
+        }
+    }
+}

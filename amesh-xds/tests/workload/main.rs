@@ -60,22 +60,46 @@ impl Consumer {
         message.expect("in time").expect("the source runs")
     }
 
+    /// The first that something is found in, before patience ends, however many others come.
+    async fn first<T>(&mut self, find: impl Fn(Message) -> Option<T>) -> T {
+        let found = async {
+            loop {
+                if let Some(found) = find(self.message().await) {
+                    return found;
+                }
+            }
+        };
+        timeout(PATIENCE, found).await.expect("in time")
+    }
+
     /// The secrets of the next update.
     pub(crate) async fn update(&mut self) -> Vec<Resource> {
-        loop {
-            if let Message::Update(update) = self.message().await {
-                return update.put;
+        self.first(|message| match message {
+            Message::Update(update) => Some(update.put),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits for a failure with that in its text. Others that come before, while something is tried again, may repeat.
+    pub(crate) async fn failure_of(&mut self, text: &str) {
+        let mut last = String::new();
+        let found = async {
+            while !last.contains(text) {
+                last = self.failure().await;
             }
-        }
+        };
+        let found = timeout(PATIENCE, found).await;
+        assert!(found.is_ok(), "nothing said {text:?}, but {last:?}");
     }
 
     /// The text of the next failure.
     pub(crate) async fn failure(&mut self) -> String {
-        loop {
-            if let Message::Failed { error, .. } = self.message().await {
-                return error.to_string();
-            }
-        }
+        self.first(|message| match message {
+            Message::Failed { error, .. } => Some(error.to_string()),
+            _ => None,
+        })
+        .await
     }
 
     /// Whether nothing is told for a while.

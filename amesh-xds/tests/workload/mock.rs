@@ -105,9 +105,9 @@ impl UnaryService<CertificateRequest> for Authority {
                 seconds: validity_duration,
                 reply,
             };
-            let over = |_| Status::unavailable("the test is over");
-            asked.send(request).await.map_err(|_| over(()))?;
-            let cert_chain = answer.await.map_err(|_| over(()))??;
+            let over = || Status::unavailable("the test is over");
+            asked.send(request).await.map_err(|_| over())?;
+            let cert_chain = answer.await.map_err(|_| over())??;
             Ok(Response::new(CertificateResponse { cert_chain }))
         })
     }
@@ -161,8 +161,13 @@ impl Opened {
         request.expect("in time").expect("a sound stream").expect("a request")
     }
 
-    pub(crate) async fn answer(&self, answer: Result<DiscoveryResponse, Status>) {
-        self.answers.send(answer).await.expect("an open stream");
+    pub(crate) async fn answer(&self, answer: DiscoveryResponse) {
+        self.answers.send(Ok(answer)).await.expect("an open stream");
+    }
+
+    /// Ends the stream.
+    pub(crate) async fn fail(&self, status: Status) {
+        self.answers.send(Err(status)).await.expect("an open stream");
     }
 
     /// Whether the client has ended the stream.

@@ -41,30 +41,30 @@ fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn inline(text: &str) -> Option<DataSource> {
-    Some(DataSource {
+fn inline(text: &str) -> DataSource {
+    DataSource {
         specifier: Some(Specifier::InlineBytes(text.as_bytes().to_vec())),
         ..DataSource::default()
-    })
+    }
 }
 
 fn pair((chain, key): &(String, String)) -> Type {
     Type::TlsCertificate(TlsCertificate {
-        certificate_chain: inline(chain),
-        private_key: inline(key),
+        certificate_chain: Some(inline(chain)),
+        private_key: Some(inline(key)),
         ..TlsCertificate::default()
     })
 }
 
 fn roots(pem: &str) -> Type {
     Type::ValidationContext(CertificateValidationContext {
-        trusted_ca: inline(pem),
+        trusted_ca: Some(inline(pem)),
         ..CertificateValidationContext::default()
     })
 }
 
 /// One secret in a wrapper, as Istio's agent sends it.
-fn response(version: &str, name: &str, content: Type) -> Result<DiscoveryResponse, Status> {
+fn response(version: &str, name: &str, content: Type) -> DiscoveryResponse {
     let any = |url: String, value| Any { type_url: url, value };
     let secret = Secret {
         name: name.to_owned(),
@@ -75,13 +75,13 @@ fn response(version: &str, name: &str, content: Type) -> Result<DiscoveryRespons
         resource: Some(any(KIND.to_owned(), secret.encode_to_vec())),
         ..Wrapper::default()
     };
-    Ok(DiscoveryResponse {
+    DiscoveryResponse {
         version_info: version.to_owned(),
         nonce: version.to_owned(),
         type_url: KIND.to_owned(),
         resources: vec![any(Wrapper::type_url(), wrapper.encode_to_vec())],
         ..DiscoveryResponse::default()
-    })
+    }
 }
 
 /// The stream of a secret, and the name that was asked for on it.
@@ -163,7 +163,7 @@ async fn a_bad_secret_is_refused_and_the_stream_goes_on() {
     }
 
     // A stream that ends is opened again, and what is held already is not told again.
-    stream.answer(Err(Status::internal("failed to generate secret"))).await;
+    stream.fail(Status::internal("failed to generate secret")).await;
     let said = consumer.failure().await;
     assert!(said.contains("failed to generate secret"), "{said}");
     let (_, mut stream) = opened(&mut agent).await;

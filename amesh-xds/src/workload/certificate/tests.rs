@@ -1,3 +1,7 @@
+//! What is in certificates, and which of them are refused.
+
+use proptest::prelude::*;
+
 use super::super::testing::{Authority, IDENTITY, at};
 use super::*;
 
@@ -160,4 +164,39 @@ fn a_secret_of_a_server_is_judged_as_far_as_it_can_be_seen() {
     };
     let unseen = body(&secret("default", Type::TlsCertificate(elsewhere)));
     assert_eq!(judge(&unseen, at(1)), Ok(None));
+}
+
+/// PEM with one bit changed in what it encodes.
+fn changed(pem: &str, place: prop::sample::Index, bit: u8) -> String {
+    let mut der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap().to_vec();
+    let place = place.index(der.len());
+    der[place] ^= 1 << bit;
+    encoded("CERTIFICATE", der)
+}
+
+fn encoded(kind: &str, der: Vec<u8>) -> String {
+    pem::encode(&pem::Pem::new(kind, der))
+}
+
+proptest! {
+    #[test]
+    fn no_changed_bit_gets_past(place: prop::sample::Index, bit in 0_u8..8) {
+        let root = Authority::new("root");
+        let (leaf, key) = root.issue(at(0), at(3600));
+        prop_assert!(answered(&[&leaf, &root.pem()], &key).is_ok());
+        prop_assert!(answered(&[&changed(&leaf, place, bit), &root.pem()], &key).is_err());
+    }
+
+    #[test]
+    fn no_bytes_are_too_strange(certificate: Vec<u8>, text: String, key: Vec<u8>) {
+        let root = Authority::new("root").pem();
+        let (leaf, good) = Authority::new("root").issue(at(0), at(3600));
+        let strange = encoded("CERTIFICATE", certificate);
+        prop_assert!(answered(&[&strange, &root], &good).is_err());
+        prop_assert!(answered(&[&leaf, &strange], &good).is_err());
+        prop_assert!(answered(&[&text, &root], &good).is_err());
+        let strange = Key::new(encoded("PRIVATE KEY", key.clone()).into_bytes());
+        prop_assert!(certified(&leaf, &strange).is_err());
+        prop_assert!(certified(&leaf, &Key::new(key)).is_err());
+    }
 }

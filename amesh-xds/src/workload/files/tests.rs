@@ -1,3 +1,5 @@
+//! What is made of files that were read, with a clock that the tests move.
+
 use super::super::testing::{Authority, at};
 use super::*;
 use std::io::ErrorKind;

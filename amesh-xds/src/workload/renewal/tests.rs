@@ -1,3 +1,5 @@
+//! When a certificate is asked for, and what is told, with a clock that the tests move.
+
 use super::super::Invalid;
 use super::super::testing::{Authority, at};
 use super::*;

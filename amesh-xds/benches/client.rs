@@ -1,0 +1,143 @@
+//! What the client costs, beside decoding the same bytes with prost, in one run: compare the rows, not the machines.
+//!
+//! `cargo bench -p amesh-xds` prints times and what is allocated at the peak, by the thread of the client alone: the
+//! control plane that it follows runs on another. `docs/performance.md` says what is to hold.
+
+#![expect(unreachable_pub, clippy::unwrap_used, reason = "a benchmark is no library")]
+
+#[path = "../tests/support/ingest.rs"]
+mod ingest;
+#[path = "../../amesh-core/benches/support/mesh.rs"]
+#[expect(
+    dead_code,
+    reason = "here the bytes of responses are counted, not those of resources"
+)]
+mod mesh;
+#[path = "../tests/support/plane.rs"]
+#[expect(dead_code, reason = "a benchmark does not look at what was asked")]
+mod plane;
+
+use amesh_core::envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use amesh_core::envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use amesh_core::envoy_types::pb::google::protobuf::Duration;
+use amesh_core::{Options, Resource, Translation, Update, decode, translate};
+use amesh_xds::Replica;
+use amesh_xds::session::Protocol;
+use divan::{AllocProfiler, Bencher};
+use mesh::Mesh;
+use prost::Message as _;
+
+#[global_allocator]
+static ALLOC: AllocProfiler = AllocProfiler::system();
+
+const SIZES: [usize; 3] = [100, 1_000, 10_000];
+const ENDPOINTS: usize = 10;
+const PROTOCOLS: [Protocol; 2] = [Protocol::StateOfTheWorld, Protocol::Delta];
+
+fn main() {
+    divan::main();
+}
+
+fn options() -> Options {
+    let mut options = Options::default();
+    options.permitted.insert("istio-mutual-tls".to_owned());
+    options
+}
+
+fn put(message: &str, bytes: &[u8]) -> Update {
+    Update {
+        put: vec![decode(message, bytes).unwrap()],
+        removed: Vec::new(),
+    }
+}
+
+/// A consumer that has a whole mesh.
+fn consumer(mesh: &Mesh) -> (Replica, Translation) {
+    let mut replica = Replica::new();
+    let resources: Vec<Resource> = mesh
+        .resources()
+        .map(|(message, bytes)| decode(message, bytes).unwrap())
+        .collect();
+    replica.apply(Update {
+        put: resources,
+        removed: Vec::new(),
+    });
+    let translation = translate(replica.snapshot(), &options());
+    (replica, translation)
+}
+
+/// From an update in memory to the changes of APISIX's objects, of which there are that many.
+fn change(bencher: Bencher<'_, '_>, services: usize, changes: usize, mut update: impl FnMut(&Mesh, usize) -> Update) {
+    let mesh = mesh::mesh(services, ENDPOINTS);
+    let consumer = std::cell::RefCell::new(consumer(&mesh));
+    let mut generation = 0;
+    bencher
+        .with_inputs(|| {
+            generation += 1;
+            update(&mesh, generation)
+        })
+        .bench_local_values(|update| {
+            let (replica, translation) = &mut *consumer.borrow_mut();
+            let (dirty, verdict) = replica.apply(update);
+            let given = translation.update(replica.snapshot(), &dirty);
+            assert_eq!(given.changes.changes.len(), changes);
+            (given, verdict)
+        });
+}
+
+#[divan::bench(args = SIZES, sample_count = 200, sample_size = 1)]
+fn one_endpoint(bencher: Bencher<'_, '_>, services: usize) {
+    change(bencher, services, 1, |_, generation| {
+        let bytes = mesh::assignment(services / 2, ENDPOINTS, generation).encode_to_vec();
+        put("envoy.config.endpoint.v3.ClusterLoadAssignment", &bytes)
+    });
+}
+
+#[divan::bench(args = SIZES, sample_count = 200, sample_size = 1)]
+fn one_cluster(bencher: Bencher<'_, '_>, services: usize) {
+    change(bencher, services, 1, |mesh, generation| {
+        let mut cluster = Cluster::decode(mesh.clusters[services / 2].as_slice()).unwrap();
+        let seconds = i64::try_from(1 + generation % 2).unwrap();
+        cluster.connect_timeout = Some(Duration { seconds, nanos: 0 });
+        put("envoy.config.cluster.v3.Cluster", &cluster.encode_to_vec())
+    });
+}
+
+/// All virtual hosts of the mesh are in one route configuration, so this is bounded by its size.
+#[divan::bench(args = SIZES, sample_count = 20, sample_size = 1)]
+fn one_host_in_its_routes(bencher: Bencher<'_, '_>, services: usize) {
+    change(bencher, services, 1, |mesh, generation| {
+        let mut routes = RouteConfiguration::decode(mesh.routes.as_slice()).unwrap();
+        routes.virtual_hosts[services / 2]
+            .domains
+            .push(format!("other-{generation}.example"));
+        put("envoy.config.route.v3.RouteConfiguration", &routes.encode_to_vec())
+    });
+}
+
+#[divan::bench(args = PROTOCOLS, consts = SIZES, sample_count = 10, sample_size = 1)]
+fn decode_with_prost<const SERVICES: usize>(bencher: Bencher<'_, '_>, protocol: Protocol) {
+    let responses = ingest::responses(&mesh::mesh(SERVICES, ENDPOINTS), protocol);
+    let bytes: usize = responses.iter().map(Vec::len).sum();
+    bencher
+        .counter(divan::counter::BytesCount::new(bytes))
+        .bench_local(|| ingest::with_prost(&responses, protocol));
+}
+
+/// From no connection to all that the mesh has, held by the consumer.
+#[divan::bench(args = PROTOCOLS, consts = SIZES, sample_count = 10, sample_size = 1)]
+fn first_ingestion<const SERVICES: usize>(bencher: Bencher<'_, '_>, protocol: Protocol) {
+    let mesh = mesh::mesh(SERVICES, ENDPOINTS);
+    let bytes: usize = ingest::responses(&mesh, protocol).iter().map(Vec::len).sum();
+    let plane = ingest::plane_of(&mesh);
+    bencher
+        .counter(divan::counter::BytesCount::new(bytes))
+        .bench_local(|| ingest::follow(&plane.address, protocol));
+}
+
+/// What comes after the first ingestion.
+#[divan::bench(args = SIZES, sample_count = 10, sample_size = 1)]
+fn first_translation(bencher: Bencher<'_, '_>, services: usize) {
+    let (replica, _) = consumer(&mesh::mesh(services, ENDPOINTS));
+    bencher.bench_local(|| translate(replica.snapshot(), &options()));
+}
