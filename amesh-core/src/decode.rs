@@ -9,7 +9,7 @@ mod listener;
 mod route;
 mod schema;
 mod unknown;
-mod wire;
+pub(crate) mod wire;
 
 use std::fmt;
 use std::sync::Arc;
