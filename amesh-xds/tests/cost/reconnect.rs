@@ -57,7 +57,7 @@ impl Consumer {
         message.expect("in time").expect("the client runs")
     }
 
-    /// The next response: its type, and what it changed of APISIX's objects.
+    /// The next response: its type, and what it changed of APISIX's objects and of the findings.
     async fn response(&mut self) -> (ResourceType, Updated) {
         loop {
             if let Message::Update(delivery, reply) = self.message().await {
