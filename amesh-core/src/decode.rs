@@ -223,6 +223,15 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    pub(crate) fn json(at: Path<'_>, message: &str) -> Self {
+        Self::Json {
+            path: at.to_string(),
+            message: message.to_owned(),
+        }
+    }
+}
+
 /// Decodes a resource from its type URL and its bytes.
 ///
 /// # Errors

@@ -11,6 +11,7 @@
 //! drained and what the proxy refused are reported.
 
 mod document;
+mod envelope;
 mod foreign;
 mod guess;
 mod lenient;
