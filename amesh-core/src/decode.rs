@@ -9,7 +9,7 @@ mod listener;
 mod route;
 mod schema;
 mod unknown;
-mod wire;
+pub(crate) mod wire;
 
 use std::fmt;
 use std::sync::Arc;
@@ -221,6 +221,15 @@ pub enum Reason {
         /// What is wrong with it.
         message: String,
     },
+}
+
+impl Reason {
+    pub(crate) fn json(at: Path<'_>, message: &str) -> Self {
+        Self::Json {
+            path: at.to_string(),
+            message: message.to_owned(),
+        }
+    }
 }
 
 /// Decodes a resource from its type URL and its bytes.

@@ -1,11 +1,11 @@
 //! `amesh watch`: a live mesh in APISIX's terms, push by push, and a standalone APISIX kept in step with it.
 
+use std::fs;
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use amesh_core::Options;
 use amesh_xds::server::Address;
 use amesh_xds::stream::{Config, Message};
 use clap::{Args, ValueEnum};
@@ -33,7 +33,7 @@ const RETRY: Duration = Duration::from_secs(2);
 #[derive(Debug, Args)]
 #[command(after_help = STATUSES)]
 pub(super) struct Watch {
-    /// Keep this file in step, which is replaced in one step. It stays as it is until the mesh has come whole
+    /// Keep this file in step. It is replaced in one step, once a second at most, and not before the mesh has come whole
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
     /// The form of that file
@@ -81,113 +81,181 @@ impl Watch {
             Some(form) => form == Form::Json,
             None => !io::stdout().is_terminal(),
         };
-        let screen = Screen {
-            look: Look {
-                json,
-                verbose: self.verbose,
+        let watching = Watching {
+            watch: &self,
+            screen: Screen {
+                look: Look {
+                    json,
+                    verbose: self.verbose,
+                },
+                progress: Progress::start(json),
+                closed: false,
             },
-            progress: Progress::start(json),
-            closed: false,
+            mesh: Mesh::new(options),
+            troubles: Troubles::default(),
+            server: None,
+            patience: None,
+            write: None,
         };
-        block_on(self.follow(config, options, screen))
+        block_on(watching.follow(config))
     }
+}
 
-    async fn follow(&self, config: Config, options: Options, mut screen: Screen) -> Result<ExitCode, Failure> {
+/// A mesh that is followed.
+struct Watching<'w> {
+    watch: &'w Watch,
+    screen: Screen,
+    mesh: Mesh,
+    troubles: Troubles,
+    /// To whom there is a connection.
+    server: Option<Address>,
+    /// When to begin although something is missing.
+    patience: Option<Instant>,
+    /// When to bring the file in step.
+    write: Option<Instant>,
+}
+
+impl Watching<'_> {
+    /// Goes on until somebody wants it to end, or nobody reads any longer.
+    async fn follow(mut self, config: Config) -> Result<ExitCode, Failure> {
         let mut ending = Ending::new()?;
         let mut follower = Follower::start(config);
-        let mut mesh = Mesh::new(options);
-        let mut troubles = Troubles::default();
-        let mut server: Option<Address> = None;
-        // When to begin although something is missing; when to write again what could not be written.
-        let (mut patience, mut retry): (Option<Instant>, Option<Instant>) = (None, None);
-        screen.progress.phase("connecting");
-        loop {
-            let waiting = [mesh.due(), patience, retry].into_iter().flatten().min();
+        self.screen.progress.phase("connecting");
+        while !self.screen.closed {
+            let waiting = [self.mesh.due(), self.patience, self.write];
             tokio::select! {
-                () = ending.asked() => break,
-                message = follower.next() => match message {
-                    Message::Connected(address) => {
-                        screen.progress.phase(format!("waiting for {address}"));
-                        server = Some(address);
-                    }
-                    Message::Update(delivery, reply) => {
-                        if let Some(server) = &server
-                            && troubles.answered(server)
-                        {
-                            screen.show(&Event::Connected(server))?;
-                        }
-                        if !delivery.kept.is_empty() {
-                            screen.show(&Event::Kept(&delivery.kept))?;
-                        }
-                        reply.send(mesh.apply(delivery));
-                        if !mesh.has_begun() && patience.is_none() {
-                            patience = Some(Instant::now() + Duration::from_secs(self.wait));
-                        }
-                        screen.progress.phase(status(&mesh, server.as_ref()));
-                    }
-                    Message::Refused(kind, message) => screen.show(&Event::Refused(kind, &message))?,
-                    Message::Absent(names) => screen.show(&Event::Absent(&names))?,
-                    Message::Complete => {
-                        patience = None;
-                        mesh.begin();
-                    }
-                    Message::Disconnected { address, error, retry } => {
-                        let trouble = error.as_ref().map(Trouble::of);
-                        if troubles.ended(&address, trouble.as_ref()) {
-                            screen.show(&Event::Disconnected { server: &address, trouble: trouble.as_ref(), retry })?;
-                        }
-                        screen.progress.phase(format!("trying {address} again"));
-                        server = None;
-                    }
-                    _ => {}
-                },
-                () = until(waiting) => {
-                    let now = Instant::now();
-                    if patience.is_some_and(|patience| patience <= now) {
-                        patience = None;
-                        mesh.begin();
-                    }
-                    let push = mesh.due().filter(|due| *due <= now).and_then(|_| mesh.take());
-                    if let Some(push) = &push {
-                        screen.show(&Event::Push(push))?;
-                    }
-                    let changed = push.is_some_and(|push| push.first || !push.old.objects.is_empty() || !push.new.objects.is_empty());
-                    if changed || retry.is_some_and(|retry| retry <= now) {
-                        retry = self.write(&mesh, &mut screen)?;
-                    }
-                    screen.progress.phase(status(&mesh, server.as_ref()));
-                }
-            }
-            if screen.closed {
-                return Ok(ExitCode::SUCCESS);
+                () = ending.asked() => return self.end().await,
+                message = follower.next() => self.hear(message)?,
+                () = until(waiting.into_iter().flatten().min()) => self.act()?,
             }
         }
-        if let Some(push) = mesh.take() {
-            screen.show(&Event::Push(&push))?;
-            self.write(&mesh, &mut screen)?;
-        }
-        screen.show(&Event::Stopped)?;
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Brings the file in step. Gives when to try again if that failed.
-    fn write(&self, mesh: &Mesh, screen: &mut Screen) -> Result<Option<Instant>, Failure> {
-        let Some(path) = &self.output else { return Ok(None) };
-        let written = output::to_file(path, |out| match self.format {
-            Format::ApisixYaml => apisix_yaml::write(mesh.objects(), out),
-            Format::Json => objects::write_json(mesh.objects(), out),
+    /// Takes what the client of the control plane has to say.
+    fn hear(&mut self, message: Message) -> Result<(), Failure> {
+        match message {
+            Message::Connected(address) => {
+                self.screen.progress.phase(format!("waiting for {address}"));
+                self.server = Some(address);
+            }
+            Message::Update(delivery, reply) => {
+                if let Some(server) = &self.server
+                    && self.troubles.answered(server)
+                {
+                    self.screen.show(&Event::Connected(server))?;
+                }
+                if !delivery.kept.is_empty() {
+                    self.screen.show(&Event::Kept(&delivery.kept))?;
+                }
+                reply.send(self.mesh.apply(delivery));
+                if !self.mesh.has_begun() && self.patience.is_none() {
+                    self.patience = Some(Instant::now() + Duration::from_secs(self.watch.wait));
+                }
+                self.screen.progress.phase(self.status());
+            }
+            Message::Refused(kind, message) => self.screen.show(&Event::Refused(kind, &message))?,
+            Message::Absent(names) => self.screen.show(&Event::Absent(&names))?,
+            Message::Complete => {
+                self.patience = None;
+                self.mesh.begin();
+            }
+            Message::Disconnected { address, error, retry } => {
+                let trouble = error.as_ref().map(Trouble::of);
+                if self.troubles.ended(&address, trouble.as_ref()) {
+                    self.screen.show(&Event::Disconnected {
+                        server: &address,
+                        trouble: trouble.as_ref(),
+                        retry,
+                    })?;
+                }
+                self.screen.progress.phase(format!("trying {address} again"));
+                self.server = None;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Does what is due.
+    fn act(&mut self) -> Result<(), Failure> {
+        let now = Instant::now();
+        if self.patience.is_some_and(|patience| patience <= now) {
+            self.patience = None;
+            self.mesh.begin();
+        }
+        if self.mesh.due().is_some_and(|due| due <= now) {
+            self.show()?;
+        }
+        if self.write.is_some_and(|moment| moment <= now) {
+            self.bring_in_step()?;
+        }
+        self.screen.progress.phase(self.status());
+        Ok(())
+    }
+
+    /// Shows what changed, and sees to it that the file will be in step.
+    fn show(&mut self) -> Result<(), Failure> {
+        let Some(push) = self.mesh.take() else { return Ok(()) };
+        self.screen.show(&Event::Push(&push))?;
+        if self.write.is_none() && push.concerns_objects() {
+            self.write = self.watch.output.as_deref().map(turn);
+        }
+        Ok(())
+    }
+
+    fn bring_in_step(&mut self) -> Result<(), Failure> {
+        self.write = None;
+        let Some(path) = &self.watch.output else { return Ok(()) };
+        let written = output::to_file(path, |out| match self.watch.format {
+            Format::ApisixYaml => apisix_yaml::write(self.mesh.objects(), out),
+            Format::Json => objects::write_json(self.mesh.objects(), out),
         });
         match written {
-            Ok(()) => {
-                screen.show(&Event::Written(path))?;
-                Ok(None)
-            }
+            Ok(()) => self.screen.show(&Event::Written(path)),
             Err(failure) => {
+                self.write = Some(Instant::now() + RETRY);
                 let error = failure.message();
-                screen.show(&Event::Unwritten { path, error })?;
-                Ok(Some(Instant::now() + RETRY))
+                self.screen.show(&Event::Unwritten { path, error })
             }
         }
+    }
+
+    /// Leaves the file in step.
+    async fn end(mut self) -> Result<ExitCode, Failure> {
+        self.show()?;
+        if let Some(moment) = self.write {
+            // No longer than for the next second to begin: what could not be written before is tried once more.
+            sleep_until(moment.min(Instant::now() + Duration::from_millis(1100))).await;
+            self.bring_in_step()?;
+        }
+        self.screen.show(&Event::Stopped)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What is going on, for the line that a terminal shows meanwhile.
+    fn status(&self) -> String {
+        match &self.server {
+            None => "not connected".to_owned(),
+            Some(server) if self.mesh.has_begun() => format!("following {server}"),
+            Some(server) => format!("receiving from {server}: {} resources", self.mesh.resources()),
+        }
+    }
+}
+
+/// When a file may be replaced: APISIX looks at the second in which it was written, and takes two versions of one second
+/// for the same.
+fn turn(path: &Path) -> Instant {
+    let since_epoch = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = since_epoch(SystemTime::now());
+    let written = fs::metadata(path).and_then(|file| file.modified()).map(since_epoch);
+    match written {
+        Ok(written) if written.as_secs() == now.as_secs() => {
+            // The clock of files is a little behind.
+            let next = Duration::from_secs(now.as_secs() + 1) + Duration::from_millis(20);
+            Instant::now() + next.saturating_sub(now)
+        }
+        _ => Instant::now(),
     }
 }
 
@@ -195,18 +263,6 @@ async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
-    }
-}
-
-/// What is going on, for the line that a terminal shows meanwhile.
-fn status(mesh: &Mesh, server: Option<&Address>) -> String {
-    let Some(server) = server else {
-        return "not connected".to_owned();
-    };
-    if mesh.has_begun() {
-        format!("following {server}")
-    } else {
-        format!("receiving from {server}: {} resources", mesh.resources())
     }
 }
 

@@ -85,6 +85,13 @@ pub(crate) struct Push {
     pub(crate) totals: Totals,
 }
 
+impl Push {
+    /// Whether APISIX has to know.
+    pub(crate) fn concerns_objects(&self) -> bool {
+        self.first || !self.old.objects.is_empty() || !self.new.objects.is_empty()
+    }
+}
+
 impl Mesh {
     pub(crate) fn new(options: Options) -> Self {
         Self {

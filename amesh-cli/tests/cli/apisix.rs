@@ -1,16 +1,15 @@
-//! What a real APISIX reads from the file is what was written. `AMESH_APISIX_HOME` names a folder with the scripts
-//! `run-standalone.sh DIR PORT`, which takes the control API's port from `CONTROL_PORT`, and `stop-standalone.sh DIR`.
+//! What a real APISIX reads from the file is what was written.
+
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "../support/apisix.rs"]
+mod real;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::amesh_reading;
+use real::Apisix;
 
 /// Texts that one YAML reader or another takes for something else, or that APISIX would replace.
 const AWKWARD: [&str; 28] = [
@@ -82,76 +81,9 @@ fn dump() -> Value {
     Value::Array(clusters.chain([listener]).collect())
 }
 
-/// A running APISIX, stopped when it goes out of scope.
-struct Apisix {
-    home: PathBuf,
-    dir: tempfile::TempDir,
-    control: u16,
-}
-
-impl Apisix {
-    fn start(home: &Path, configuration: &str) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        fs::create_dir(dir.path().join("conf")).expect("a directory");
-        fs::write(dir.path().join("conf/apisix.yaml"), configuration).expect("the file");
-        let (port, control) = (free_port(), free_port());
-        let apisix = Self {
-            home: home.to_owned(),
-            dir,
-            control,
-        };
-        assert!(
-            apisix.script("run-standalone.sh", &[&port.to_string()]),
-            "APISIX starts"
-        );
-        apisix
-    }
-
-    fn script(&self, name: &str, args: &[&str]) -> bool {
-        let mut command = Command::new(self.home.join(name));
-        command
-            .arg(self.dir.path())
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        let status = command.env("CONTROL_PORT", self.control.to_string()).status();
-        status.is_ok_and(|status| status.success())
-    }
-
-    /// The objects of a kind by id, as the worker has them.
-    fn objects(&self, kind: &str) -> BTreeMap<String, Value> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.control)).expect("the control API");
-        write!(stream, "GET /v1/{kind} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("a request");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-        let list: Vec<Value> = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"));
-        let value = |item: Value| item["value"].clone();
-        let id = |value: &Value| value["id"].as_str().map(str::to_owned);
-        list.into_iter()
-            .map(value)
-            .filter_map(|value| Some((id(&value)?, value)))
-            .collect()
-    }
-}
-
-impl Drop for Apisix {
-    fn drop(&mut self) {
-        self.script("stop-standalone.sh", &[]);
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    listener.local_addr().expect("an address").port()
-}
-
 #[test]
 fn a_real_apisix_reads_what_was_written() {
-    let Some(home) = std::env::var_os("AMESH_APISIX_HOME") else {
-        eprintln!("skipped: AMESH_APISIX_HOME is not set");
-        return;
-    };
+    let Some(home) = real::home() else { return };
     let input = dump().to_string();
     let yaml = amesh_reading(input.as_bytes(), &["translate", "-q"]);
     assert_eq!((yaml.status, yaml.stderr.as_str()), (Some(0), ""));
@@ -159,7 +91,7 @@ fn a_real_apisix_reads_what_was_written() {
     let texts: BTreeMap<String, String> = serde_json::from_str(&texts).expect("JSON");
     assert!(texts.len() > 2 * AWKWARD.len(), "{texts:?}");
 
-    let apisix = Apisix::start(Path::new(&home), &yaml.stdout);
+    let apisix = Apisix::start(&home, &yaml.stdout);
     let read = ["upstreams", "routes"].map(|kind| (kind, apisix.objects(kind)));
     for (kind, objects) in &read {
         let written = texts.keys().filter(|key| key.starts_with(&format!("/{kind}/"))).count();

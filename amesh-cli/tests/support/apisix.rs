@@ -1,0 +1,108 @@
+//! A real APISIX for a test: a standalone one that reads `apisix.yaml`. `AMESH_APISIX_HOME` names a folder with the scripts
+//! `run-standalone.sh DIR PORT`, which takes the control API's port from `CONTROL_PORT`, and `stop-standalone.sh DIR`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// The folder. Without it the test says that it was skipped.
+pub(crate) fn home() -> Option<PathBuf> {
+    let home = std::env::var_os("AMESH_APISIX_HOME").map(PathBuf::from);
+    if home.is_none() {
+        eprintln!("skipped: AMESH_APISIX_HOME is not set");
+    }
+    home
+}
+
+/// A running APISIX, stopped when it goes out of scope.
+pub(crate) struct Apisix {
+    home: PathBuf,
+    dir: tempfile::TempDir,
+    port: u16,
+    control: u16,
+}
+
+impl Apisix {
+    /// Starts it with that `apisix.yaml`.
+    pub(crate) fn start(home: &Path, configuration: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::create_dir(dir.path().join("conf")).expect("a directory");
+        fs::write(dir.path().join("conf/apisix.yaml"), configuration).expect("the file");
+        let (port, control) = (free_port(), free_port());
+        let apisix = Self {
+            home: home.to_owned(),
+            dir,
+            port,
+            control,
+        };
+        assert!(
+            apisix.script("run-standalone.sh", &[&port.to_string()]),
+            "APISIX starts"
+        );
+        apisix
+    }
+
+    fn script(&self, name: &str, args: &[&str]) -> bool {
+        let mut command = Command::new(self.home.join(name));
+        command
+            .arg(self.dir.path())
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        let status = command.env("CONTROL_PORT", self.control.to_string()).status();
+        status.is_ok_and(|status| status.success())
+    }
+
+    /// The port for requests.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The file that it reads.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.dir.path().join("conf/apisix.yaml")
+    }
+
+    /// Status and body of an answer.
+    pub(crate) fn get(&self, host: &str, path: &str, headers: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n{headers}\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((head.get(9..12)?.parse().ok()?, body.to_owned()))
+    }
+
+    /// The objects of a kind by id, as the worker has them.
+    pub(crate) fn objects(&self, kind: &str) -> BTreeMap<String, Value> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.control)).expect("the control API");
+        write!(stream, "GET /v1/{kind} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        let list: Vec<Value> = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"));
+        let value = |item: Value| item["value"].clone();
+        let id = |value: &Value| value["id"].as_str().map(str::to_owned);
+        list.into_iter()
+            .map(value)
+            .filter_map(|value| Some((id(&value)?, value)))
+            .collect()
+    }
+}
+
+impl Drop for Apisix {
+    fn drop(&mut self) {
+        self.script("stop-standalone.sh", &[]);
+    }
+}
+
+/// A port that nobody has at the moment.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    listener.local_addr().expect("an address").port()
+}
