@@ -10,15 +10,18 @@
     reason = "here the bytes of responses are counted, not those of resources"
 )]
 mod mesh;
+#[path = "../tests/support/world.rs"]
+mod world;
 
 use amesh_core::envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use amesh_core::envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use amesh_core::envoy_types::pb::google::protobuf::Duration;
-use amesh_core::{Options, Resource, Translation, Update, decode, translate};
+use amesh_core::{Resource, ResourceType, Translation, Update, decode, translate};
 use amesh_xds::Replica;
 use divan::{AllocProfiler, Bencher};
 use mesh::Mesh;
 use prost::Message as _;
+use world::{World, options, resource};
 
 #[global_allocator]
 static ALLOC: AllocProfiler = AllocProfiler::system();
@@ -28,12 +31,6 @@ const ENDPOINTS: usize = 10;
 
 fn main() {
     divan::main();
-}
-
-fn options() -> Options {
-    let mut options = Options::default();
-    options.permitted.insert("istio-mutual-tls".to_owned());
-    options
 }
 
 fn put(message: &str, bytes: &[u8]) -> Update {
@@ -93,6 +90,22 @@ fn one_cluster(bencher: Bencher<'_, '_>, services: usize) {
         cluster.connect_timeout = Some(Duration { seconds, nanos: 0 });
         put("envoy.config.cluster.v3.Cluster", &cluster.encode_to_vec())
     });
+}
+
+/// All the way: from a response of delta in memory, through the session, to the changes and the acknowledgement.
+#[divan::bench(args = SIZES, sample_count = 200, sample_size = 1)]
+fn one_response_of_endpoints(bencher: Bencher<'_, '_>, services: usize) {
+    let world = std::cell::RefCell::new(World::new(&mesh::mesh(services, ENDPOINTS)));
+    let mut generation = 0;
+    bencher
+        .with_inputs(|| {
+            generation += 1;
+            let assignment = mesh::assignment(services / 2, ENDPOINTS, generation);
+            let (kind, version) = (ResourceType::ClusterLoadAssignment, generation.to_string());
+            let resource = resource(&assignment.cluster_name, &version, kind, assignment.encode_to_vec());
+            world.borrow_mut().response(kind, vec![resource])
+        })
+        .bench_local_values(|response| assert_eq!(world.borrow_mut().take(response), (1, 1)));
 }
 
 /// All virtual hosts of the mesh are in one route configuration, so this is bounded by its size.

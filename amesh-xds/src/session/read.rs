@@ -93,7 +93,7 @@ pub(super) fn read(state: &State, response: Response, keep_when_all_removed: boo
     read.delivery.answered.extend(removed);
 
     let named = |name: String| ResourceName { kind, name };
-    let all = !state.held.is_empty() && gone.len() == state.held.names().count() && by_name.is_empty();
+    let all = by_name.is_empty() && !gone.is_empty() && gone.len() == state.held.len();
     let keep = !is_wildcard(kind) || (all && keep_when_all_removed);
     if keep {
         read.delivery.kept = gone.into_iter().map(named).collect();

@@ -230,8 +230,8 @@ impl Held {
         self.by_name.contains_key(name)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
     }
 
     /// The name of the resource that has these very bytes.

@@ -15,7 +15,8 @@ use tokio::time::timeout;
 
 use crate::mesh::{self, Mesh};
 use crate::plane::Plane;
-use crate::{ENDPOINTS, ingest, options};
+use crate::world::options;
+use crate::{ENDPOINTS, ingest};
 
 const SERVICES: usize = 20;
 
