@@ -10,7 +10,7 @@ mod istiod;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use apisix::Apisix;
 use istiod::{Istiod, wait_until};
@@ -75,14 +75,11 @@ fn libraries() -> PathBuf {
     folder.to_owned()
 }
 
-#[test]
-fn a_stock_apisix_follows_the_mesh() {
-    let (Some(harness), Some(home)) = (istiod::harness(), apisix::home()) else {
-        return;
-    };
-    let folder = tempfile::tempdir().expect("a folder");
-    let istiod = Istiod::start(&harness, folder.path(), &["--log", "error"]);
-    let config = format!(
+const NODE: &str = "router~10.0.0.9~gateway-1.istio-system~istio-system.svc.cluster.local";
+
+/// APISIX's own provider, and the library's settings from the environment.
+fn stock(istiod: &Istiod) -> String {
+    format!(
         "
 apisix: {{extra_lua_cpath: \"{}/?.so\"}}
 deployment: {{role: data_plane, role_data_plane: {{config_provider: xds}}}}
@@ -90,13 +87,59 @@ nginx_config:
   http: {{custom_lua_shared_dict: {{xds-config: 16m, xds-config-version: 8m}}}}
   envs:
     - AMESH_SERVER={}
-    - AMESH_NODE=router~10.0.0.9~gateway-1.istio-system~istio-system.svc.cluster.local
+    - AMESH_NODE={NODE}
     - AMESH_LABELS=istio=ingressgateway
 ",
         libraries().display(),
         istiod.plaintext()
-    );
-    let apisix = Apisix::start_with(&home, "config.yaml", &config);
+    )
+}
+
+/// The Lua package: provider, router and status, woken through a socket.
+fn package(istiod: &Istiod, socket: &Path) -> String {
+    let lua = Path::new(env!("CARGO_MANIFEST_DIR")).join("lua");
+    format!(
+        "
+apisix:
+  extra_lua_path: \"{}/?.lua\"
+  extra_lua_cpath: \"{}/?.so\"
+  lua_module_hook: amesh.hook
+  router: {{http: amesh}}
+deployment: {{role: data_plane, role_data_plane: {{config_provider: yaml}}}}
+nginx_config:
+  worker_processes: 2
+  http: {{custom_lua_shared_dict: {{xds-config: 16m, xds-config-version: 8m}}}}
+plugin_attr:
+  amesh:
+    server: [\"{}\"]
+    node: {NODE}
+    labels: {{istio: ingressgateway}}
+    wake_socket: {}
+",
+        lua.display(),
+        libraries().display(),
+        istiod.plaintext(),
+        socket.display()
+    )
+}
+
+#[test]
+fn a_stock_apisix_follows_the_mesh() {
+    follow(|istiod, _| stock(istiod));
+}
+
+#[test]
+fn an_apisix_with_the_lua_package_follows_the_mesh() {
+    follow(|istiod, folder| package(istiod, &folder.join("wake")));
+}
+
+fn follow(config: impl Fn(&Istiod, &Path) -> String) {
+    let (Some(harness), Some(home)) = (istiod::harness(), apisix::home()) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let istiod = Istiod::start(&harness, folder.path(), &["--log", "error"]);
+    let apisix = Apisix::start_with(&home, "config.yaml", &config(&istiod, folder.path()));
     let answer = |path: &str| apisix.get("shop.example", path, "");
     let is = |path: &str, expected: (u16, &str)| {
         let seen = || answer(path).is_some_and(|(status, body)| (status, body.as_str()) == expected);

@@ -1,0 +1,288 @@
+--- A configuration provider of APISIX that reads the shared dictionary: the module that `core.config` is.
+--
+-- One loop in each process keeps all kinds in step. A run reads what the journal names, and is not interrupted: no
+-- request sees a new route beside an old upstream. Where the journal cannot tell, all keys are compared; what is equal
+-- stays as it is.
+--
+-- What it works with is passed in, so LuaJIT alone can test it. `amesh/apisix.lua` passes the real things.
+
+local journal = require("amesh.journal")
+local kind_of = require("amesh.kind")
+
+local ipairs = ipairs
+local next = next
+local pairs = pairs
+local pcall = pcall
+local tostring = tostring
+local sort = table.sort
+
+-- Refused objects that the status names; the rest is counted.
+local NAMED_REJECTS = 20
+
+-- Objects that others are checked against come first. The rest has no order, as nothing runs in between.
+local RANK = {
+    ["/plugins"] = 1,
+    ["/plugin_metadata"] = 2,
+    ["/secrets"] = 3,
+    ["/ssls"] = 4,
+    ["/upstreams"] = 5,
+    ["/services"] = 6,
+}
+local LAST_RANK = 7
+
+-- A change of these can make valid what was refused.
+local RETRY_AFTER = {["/plugins"] = true, ["/plugin_metadata"] = true, ["/secrets"] = true, ["/ssls"] = true}
+
+-- What the privileged agent needs: it serves no requests, so objects would only take memory there.
+local KEPT_IN_AGENT = {["/plugins"] = true, ["/plugin_metadata"] = true}
+
+-- Until there is a first version a gateway cannot know whether a path exists. APISIX answers 503 where an upstream has
+-- no nodes; without any route it would say 404.
+local STARTING_KIND = "/routes"
+local STARTING_ID = "amesh-starting"
+local STARTING = '{"id":"amesh-starting","uri":"/*","upstream":{"type":"roundrobin","nodes":[]}}'
+
+local _M = {}
+
+
+local function group_by_kind(keys)
+    local groups = {}
+    for _, key in ipairs(keys) do
+        local kind, id = journal.split(key)
+        local group = groups[kind]
+        if not group then
+            group = {}
+            groups[kind] = group
+        end
+        group[#group + 1] = {key = key, id = id}
+    end
+    return groups
+end
+
+
+local function apply_keys(obj, keys, config)
+    for _, entry in ipairs(keys or {}) do
+        -- `/routes` is no route, and `/plugins/a` is not the list of plugins.
+        if (entry.id == nil) == (obj.single_item == true) then
+            obj:apply(entry.id, entry.key, (config:get(entry.key)))
+        end
+    end
+end
+
+
+local function drop_absent(obj, keys)
+    local present = {}
+    for _, entry in ipairs(keys or {}) do
+        present[entry.id or entry.key] = true
+    end
+    obj:keep_only(present)
+end
+
+
+--- @param deps
+--   config, versions: the two dictionaries
+--   decode, check_schema, hash, log: as `amesh.kind` wants them
+--   local_conf: function
+--   in_agent: function, whether this is the privileged agent
+--   on_init_worker: function, called once in each process
+--   start: function(sync), has `sync` called from now on
+function _M.new(deps)
+    local config, versions, log = deps.config, deps.versions, deps.log
+
+    -- by key, what `fetch_created_obj` finds; and which of them are kept in step, in order
+    local created = {}
+    local synced = {}
+    -- `listing`: the keys by kind as found when the first object was made, until the loop takes over
+    local state = {loop_started = false, applied = nil, listing = nil, error = nil}
+
+    local provider = {local_conf = deps.local_conf}
+
+
+    local function rank(obj)
+        return RANK[obj.key] or LAST_RANK
+    end
+
+
+    -- Keys listed now hold at least what `version` says. A later version is applied by the loop.
+    local function list()
+        if state.listing then
+            return state.listing
+        end
+        local version = journal.version(versions)
+        local keys = version and config:get_keys(0)
+        state.listing = keys and next(keys) and group_by_kind(keys) or {}
+        state.applied = keys and next(keys) and version or nil
+        return state.listing
+    end
+
+
+    local function load_new(obj)
+        if state.loop_started then
+            if not state.applied then
+                return
+            end
+            apply_keys(obj, group_by_kind(config:get_keys(0))[obj.key], config)
+        else
+            apply_keys(obj, list()[obj.key], config)
+            if not state.applied and obj.key == STARTING_KIND then
+                obj:apply(STARTING_ID, STARTING_KIND .. "/" .. STARTING_ID, STARTING)
+            end
+        end
+        obj:finish()
+    end
+
+
+    --- Contract of APISIX.
+    function provider.new(key, opts)
+        local automatic = opts and opts.automatic
+        if automatic and not key then
+            return nil, "missing `key` argument"
+        end
+
+        local obj = kind_of.new(key, opts, deps)
+        if not key then
+            return obj
+        end
+
+        local before = created[key]
+        created[key] = obj
+        if automatic and (KEPT_IN_AGENT[key] or not deps.in_agent()) then
+            -- A plugin that is loaded again makes its object again.
+            for index, other in ipairs(synced) do
+                if other == before then
+                    table.remove(synced, index)
+                    break
+                end
+            end
+            load_new(obj)
+            synced[#synced + 1] = obj
+            sort(synced, function(a, b)
+                if rank(a) ~= rank(b) then
+                    return rank(a) < rank(b)
+                end
+                return a.key < b.key
+            end)
+        end
+        return obj
+    end
+
+
+    --- Contract of APISIX.
+    function provider.fetch_created_obj(key)
+        return created[key]
+    end
+
+
+    --- Contract of APISIX: in the master.
+    function provider.init()
+        return true
+    end
+
+
+    --- Contract of APISIX: in each worker and in the privileged agent, before any object is made.
+    function provider.init_worker()
+        deps.on_init_worker()
+        deps.start(provider.sync)
+        return true
+    end
+
+
+    local function finish_run()
+        local told, retry = {}, false
+        for _, obj in ipairs(synced) do
+            retry = retry or (obj.changes[1] ~= nil and RETRY_AFTER[obj.key] == true)
+        end
+        if retry then
+            for _, obj in ipairs(synced) do
+                obj:retry()
+            end
+        end
+        for _, obj in ipairs(synced) do
+            local changes = obj:finish()
+            if changes then
+                told[#told + 1] = {obj = obj, changes = changes}
+            end
+        end
+        for _, entry in ipairs(told) do
+            entry.obj:notify(entry.changes)
+        end
+    end
+
+
+    local function run()
+        -- What `new` loaded with is done: from here on the journal tells.
+        state.loop_started, state.listing = true, nil
+
+        local version, keys = journal.read(versions, state.applied)
+        if not version or version == state.applied then
+            return false
+        end
+
+        local full = keys == nil
+        if full then
+            keys = config:get_keys(0)
+            -- A writer never leaves the dictionary empty: whoever emptied it did not mean to say that nothing exists.
+            if not next(keys) then
+                return nil, "the dictionary is empty, what was read before stays"
+            end
+        end
+
+        local groups = group_by_kind(keys)
+        for _, obj in ipairs(synced) do
+            if not obj.closed then
+                apply_keys(obj, groups[obj.key], config)
+                if full then
+                    drop_absent(obj, groups[obj.key])
+                end
+            end
+        end
+        finish_run()
+        state.applied = version
+        return true
+    end
+
+
+    --- Brings all objects up to the version that is published.
+    -- @return true where something was applied, false where nothing is new, nil and the reason after an error
+    function provider.sync()
+        local called, done, err = pcall(run)
+        if not called then
+            -- Whatever was half done is compared again.
+            state.applied = nil
+            done, err = nil, done
+        end
+        if done == nil then
+            if err ~= state.error then
+                log.error("amesh: the configuration cannot be read: ", tostring(err))
+            end
+            state.error = tostring(err)
+            return nil, state.error
+        end
+        state.error = nil
+        return done
+    end
+
+
+    --- What this process has: for the status and for readiness.
+    function provider.report()
+        local report = {version = state.applied, error = state.error, objects = {}, rejected_count = 0, rejected = {}}
+        for _, obj in ipairs(synced) do
+            report.objects[obj.key:sub(2)] = obj.count
+            report.rejected_count = report.rejected_count + obj.rejected_count
+            for _, entry in pairs(obj.rejected) do
+                report.rejected[#report.rejected + 1] = {key = entry.key, error = entry.err}
+            end
+        end
+        sort(report.rejected, function(a, b) return a.key < b.key end)
+        for index = #report.rejected, NAMED_REJECTS + 1, -1 do
+            report.rejected[index] = nil
+        end
+        return report
+    end
+
+
+    return provider
+end
+
+
+return _M
