@@ -5,6 +5,8 @@
 
 mod journal;
 mod manifest;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

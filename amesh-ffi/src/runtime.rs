@@ -51,13 +51,12 @@ pub(crate) fn spawn(
     settings: Settings,
 ) -> io::Result<()> {
     let work = move || {
-        keep_on(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            match runtime {
+        keep_on(
+            || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime.block_on(follow(config, version, client.clone(), &settings)),
                 Err(error) => tracing::error!(%error, "no event loop can be made"),
-            }
-        })
+            },
+        );
     };
     shdict::without_signals(|| thread::Builder::new().name("amesh".to_owned()).spawn(work)).map(drop)
 }

@@ -170,7 +170,7 @@ impl Settings {
         }
         for setting in SETTINGS {
             let (place, value) = if let Some(value) = given.get(setting.name).filter(|value| !value.is_null()) {
-                (setting.name, setting.form.from_json(value))
+                (setting.name, setting.form.read_json(value))
             } else {
                 let set = setting
                     .variables
@@ -179,7 +179,7 @@ impl Settings {
                 let Some((name, text)) = set.filter(|(_, text)| !text.is_empty()) else {
                     continue;
                 };
-                (name, setting.form.from_text(text))
+                (name, setting.form.read_text(text))
             };
             let set = value.and_then(|value| (setting.set)(&mut settings, value));
             set.map_err(|reason| Error::Value {
@@ -193,10 +193,10 @@ impl Settings {
 }
 
 impl Form {
-    fn from_json(self, json: &Json) -> Result<Value, String> {
+    fn read_json(self, json: &Json) -> Result<Value, String> {
         let wrong = || format!("it has to be {}", self.words());
         match (self, json) {
-            (Self::Text | Self::Path | Self::Choice(_), Json::String(text)) => self.from_text(text),
+            (Self::Text | Self::Path | Self::Choice(_), Json::String(text)) => self.read_text(text),
             (Self::List, Json::String(text)) => Ok(Value::List(vec![text.clone()])),
             (Self::List, Json::Array(list)) => {
                 let texts = list.iter().map(|item| item.as_str().map(str::to_owned));
@@ -215,14 +215,14 @@ impl Form {
             (Self::Seconds, Json::Number(number)) => {
                 // Lua's numbers are doubles, and 30 may come as 30.0.
                 let text = number.to_string();
-                self.from_text(text.strip_suffix(".0").unwrap_or(&text))
+                self.read_text(text.strip_suffix(".0").unwrap_or(&text))
             }
             (Self::Flag, Json::Bool(flag)) => Ok(Value::Flag(*flag)),
             _ => Err(wrong()),
         }
     }
 
-    fn from_text(self, text: &str) -> Result<Value, String> {
+    fn read_text(self, text: &str) -> Result<Value, String> {
         let wrong = || format!("it has to be {}", self.words());
         let items = || text.split(',').map(str::trim).filter(|item| !item.is_empty());
         match self {

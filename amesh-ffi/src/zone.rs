@@ -1,5 +1,8 @@
 //! A shared dictionary, as the writer sees it.
 
+#[cfg(test)]
+pub(crate) mod fake;
+
 /// Why a dictionary did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
