@@ -35,7 +35,7 @@ update:
 
 # Benchmarks.
 bench *args:
-    cargo bench -p amesh-core --locked {{ args }}
+    cargo bench -p amesh-core -p amesh-xds --locked {{ args }}
 
 # Licenses, sources and duplicate versions of dependencies (needs cargo-deny).
 deny:

@@ -9,7 +9,7 @@ mod listener;
 mod route;
 mod schema;
 mod unknown;
-mod wire;
+pub(crate) mod wire;
 
 use std::fmt;
 use std::sync::Arc;
@@ -223,6 +223,15 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    pub(crate) fn json(at: Path<'_>, message: &str) -> Self {
+        Self::Json {
+            path: at.to_string(),
+            message: message.to_owned(),
+        }
+    }
+}
+
 /// Decodes a resource from its type URL and its bytes.
 ///
 /// # Errors
@@ -243,31 +252,28 @@ pub fn decode(type_url: &str, bytes: &[u8]) -> Result<Resource, Rejected> {
     };
     let (name, body) = match kind {
         ResourceType::Listener => {
-            let message = Listener::decode(bytes).map_err(malformed)?;
-            (message.name.clone(), Body::Listener(Arc::new(message)))
+            let message: Arc<Listener> = merged(bytes).map_err(malformed)?;
+            (message.name.clone(), Body::Listener(message))
         }
         ResourceType::RouteConfiguration => {
-            let message = RouteConfiguration::decode(bytes).map_err(malformed)?;
-            (message.name.clone(), Body::RouteConfiguration(Arc::new(message)))
+            let message: Arc<RouteConfiguration> = merged(bytes).map_err(malformed)?;
+            (message.name.clone(), Body::RouteConfiguration(message))
         }
         ResourceType::Cluster => {
-            let message = Cluster::decode(bytes).map_err(malformed)?;
-            (message.name.clone(), Body::Cluster(Arc::new(message)))
+            let message: Arc<Cluster> = merged(bytes).map_err(malformed)?;
+            (message.name.clone(), Body::Cluster(message))
         }
         ResourceType::ClusterLoadAssignment => {
-            let message = ClusterLoadAssignment::decode(bytes).map_err(malformed)?;
-            (
-                message.cluster_name.clone(),
-                Body::ClusterLoadAssignment(Arc::new(message)),
-            )
+            let message: Arc<ClusterLoadAssignment> = merged(bytes).map_err(malformed)?;
+            (message.cluster_name.clone(), Body::ClusterLoadAssignment(message))
         }
         ResourceType::Secret => {
-            let message = Secret::decode(bytes).map_err(malformed)?;
-            (message.name.clone(), Body::Secret(Arc::new(message)))
+            let message: Arc<Secret> = merged(bytes).map_err(malformed)?;
+            (message.name.clone(), Body::Secret(message))
         }
         ResourceType::TypedExtensionConfig => {
-            let message = TypedExtensionConfig::decode(bytes).map_err(malformed)?;
-            (message.name.clone(), Body::TypedExtensionConfig(Arc::new(message)))
+            let message: Arc<TypedExtensionConfig> = merged(bytes).map_err(malformed)?;
+            (message.name.clone(), Body::TypedExtensionConfig(message))
         }
     };
     if name.is_empty() {
@@ -289,6 +295,15 @@ pub fn decode(type_url: &str, bytes: &[u8]) -> Result<Resource, Rejected> {
         body,
         unknown: unknown::find(kind.message(), bytes),
     })
+}
+
+/// Decodes a message where it stays: a cluster is four kilobytes that need not be moved.
+fn merged<M: prost::Message + Default>(bytes: &[u8]) -> Result<Arc<M>, prost::DecodeError> {
+    let mut message = Arc::<M>::default();
+    if let Some(message) = Arc::get_mut(&mut message) {
+        message.merge(bytes)?;
+    }
+    Ok(message)
 }
 
 /// Refuses what Envoy refuses, as far as it is known to.

@@ -11,6 +11,7 @@
 //! drained and what the proxy refused are reported.
 
 mod document;
+mod envelope;
 mod foreign;
 mod guess;
 mod lenient;
@@ -100,9 +101,10 @@ pub(crate) static PRIVATE_KEY_REDACTED: Rule = Rule {
     name: "dump-private-key-redacted",
     outcome: Outcome::LeftOut,
     summary: "the dump has a placeholder in place of a private key or another secret",
-    explanation: "Envoy and istiod never print private keys: a dump has `[redacted]` in their place. What needs the key, \
-        such as the certificate of a TLS listener, cannot be made from a dump.",
-    advice: "read the configuration from the control plane instead of a dump, or add the certificate to APISIX yourself",
+    explanation: "Envoy and istiod never print private keys, and `amesh capture` only when told to: a dump has \
+        `[redacted]` in their place. What needs the key, such as the certificate of a TLS listener, cannot be made from it.",
+    advice: "read the configuration from the control plane with `amesh capture --keep-secrets`, or add the certificate to \
+        APISIX yourself",
 };
 
 /// What to give, for a message that says what was given instead.

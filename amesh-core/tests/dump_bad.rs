@@ -12,7 +12,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use amesh_core::dump::{self, Dump, Error};
+use amesh_core::dump::{self, Captured, Dump, Error, WriteOptions};
+use amesh_core::envoy_types::pb::google::protobuf::Any;
 use big_dump::big_dump;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -359,6 +360,9 @@ fn odd_value() -> impl Strategy<Value = Value> {
         Just(json!([[{}]])),
         Just(json!({"@type": "type.googleapis.com/no.Such"})),
         Just(json!({"@type": 5})),
+        Just(json!({"@type": "type.googleapis.com/no.Such", "value": "AAEC"})),
+        Just(json!({"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "value": "AAEC"})),
+        Just(json!({"@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "value": "CgFh"})),
         Just(json!(-1)),
         Just(json!(1e300)),
         Just(json!(u64::MAX)),
@@ -407,4 +411,35 @@ proptest! {
             Err(error) => prop_assert!(!inside_of_an_entry, "{place}: {error}"),
         }
     }
+
+    /// Whatever a dump with an odd value holds, written it reads the same, and is written the same.
+    #[test]
+    fn what_is_read_can_be_written(place in any::<prop::sample::Index>(), odd in odd_value()) {
+        let (tree, places) = &*TREE;
+        let mut tree = tree.clone();
+        *tree.pointer_mut(&places[place.index(places.len())]).unwrap() = odd;
+        if let Ok(dump) = dump::read(tree.to_string().as_bytes()) {
+            let json = written(&dump);
+            let again = dump::read(&json).unwrap();
+            prop_assert_eq!(&again.rejected, &[]);
+            prop_assert_eq!(&again.node, &dump.node);
+            prop_assert_eq!(again.resources.len(), dump.resources.len());
+            prop_assert_eq!(String::from_utf8(written(&again)), String::from_utf8(json));
+        }
+    }
+}
+
+fn written(dump: &Dump) -> Vec<u8> {
+    let resources = dump.resources.iter().map(|resource| Captured {
+        resource: Any {
+            type_url: format!("type.googleapis.com/{}", resource.body.kind().message()),
+            value: resource.body.encode(),
+        },
+        version: String::new(),
+    });
+    let mut options = WriteOptions::default();
+    options.keep_secrets = true;
+    let written = dump::write(dump.node.as_ref(), &resources.collect::<Vec<_>>(), &options);
+    assert_eq!(written.left_out, []);
+    written.json
 }

@@ -1,47 +1,36 @@
-//! What the client costs, beside decoding the same bytes with prost, in one run: compare the rows, not the machines.
+//! What one change costs the client's consumer, from an update in memory to the changes of APISIX's objects.
 //!
-//! `cargo bench -p amesh-xds` prints times and what is allocated at the peak, by the thread of the client alone: the
-//! control plane that it follows runs on another. `docs/performance.md` says what is to hold.
+//! `cargo bench -p amesh-xds --bench client` prints times and what is allocated. `docs/performance.md` says what is to hold.
 
 #![expect(unreachable_pub, clippy::unwrap_used, reason = "a benchmark is no library")]
 
-#[path = "../tests/support/ingest.rs"]
-mod ingest;
 #[path = "../../amesh-core/benches/support/mesh.rs"]
 #[expect(
     dead_code,
     reason = "here the bytes of responses are counted, not those of resources"
 )]
 mod mesh;
-#[path = "../tests/support/plane.rs"]
-#[expect(dead_code, reason = "a benchmark does not look at what was asked")]
-mod plane;
+#[path = "../tests/support/world.rs"]
+mod world;
 
 use amesh_core::envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use amesh_core::envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use amesh_core::envoy_types::pb::google::protobuf::Duration;
-use amesh_core::{Options, Resource, Translation, Update, decode, translate};
+use amesh_core::{Resource, ResourceType, Translation, Update, decode, translate};
 use amesh_xds::Replica;
-use amesh_xds::session::Protocol;
 use divan::{AllocProfiler, Bencher};
 use mesh::Mesh;
 use prost::Message as _;
+use world::{World, options, resource};
 
 #[global_allocator]
 static ALLOC: AllocProfiler = AllocProfiler::system();
 
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
 const ENDPOINTS: usize = 10;
-const PROTOCOLS: [Protocol; 2] = [Protocol::StateOfTheWorld, Protocol::Delta];
 
 fn main() {
     divan::main();
-}
-
-fn options() -> Options {
-    let mut options = Options::default();
-    options.permitted.insert("istio-mutual-tls".to_owned());
-    options
 }
 
 fn put(message: &str, bytes: &[u8]) -> Update {
@@ -103,6 +92,22 @@ fn one_cluster(bencher: Bencher<'_, '_>, services: usize) {
     });
 }
 
+/// All the way: from a response of delta in memory, through the session, to the changes and the acknowledgement.
+#[divan::bench(args = SIZES, sample_count = 200, sample_size = 1)]
+fn one_response_of_endpoints(bencher: Bencher<'_, '_>, services: usize) {
+    let world = std::cell::RefCell::new(World::new(&mesh::mesh(services, ENDPOINTS)));
+    let mut generation = 0;
+    bencher
+        .with_inputs(|| {
+            generation += 1;
+            let assignment = mesh::assignment(services / 2, ENDPOINTS, generation);
+            let (kind, version) = (ResourceType::ClusterLoadAssignment, generation.to_string());
+            let resource = resource(&assignment.cluster_name, &version, kind, assignment.encode_to_vec());
+            world.borrow_mut().response(kind, vec![resource])
+        })
+        .bench_local_values(|response| assert_eq!(world.borrow_mut().take(response), (1, 1)));
+}
+
 /// All virtual hosts of the mesh are in one route configuration, so this is bounded by its size.
 #[divan::bench(args = SIZES, sample_count = 20, sample_size = 1)]
 fn one_host_in_its_routes(bencher: Bencher<'_, '_>, services: usize) {
@@ -113,26 +118,6 @@ fn one_host_in_its_routes(bencher: Bencher<'_, '_>, services: usize) {
             .push(format!("other-{generation}.example"));
         put("envoy.config.route.v3.RouteConfiguration", &routes.encode_to_vec())
     });
-}
-
-#[divan::bench(args = PROTOCOLS, consts = SIZES, sample_count = 10, sample_size = 1)]
-fn decode_with_prost<const SERVICES: usize>(bencher: Bencher<'_, '_>, protocol: Protocol) {
-    let responses = ingest::responses(&mesh::mesh(SERVICES, ENDPOINTS), protocol);
-    let bytes: usize = responses.iter().map(Vec::len).sum();
-    bencher
-        .counter(divan::counter::BytesCount::new(bytes))
-        .bench_local(|| ingest::with_prost(&responses, protocol));
-}
-
-/// From no connection to all that the mesh has, held by the consumer.
-#[divan::bench(args = PROTOCOLS, consts = SIZES, sample_count = 10, sample_size = 1)]
-fn first_ingestion<const SERVICES: usize>(bencher: Bencher<'_, '_>, protocol: Protocol) {
-    let mesh = mesh::mesh(SERVICES, ENDPOINTS);
-    let bytes: usize = ingest::responses(&mesh, protocol).iter().map(Vec::len).sum();
-    let plane = ingest::plane_of(&mesh);
-    bencher
-        .counter(divan::counter::BytesCount::new(bytes))
-        .bench_local(|| ingest::follow(&plane.address, protocol));
 }
 
 /// What comes after the first ingestion.

@@ -118,7 +118,7 @@ impl Pending {
     fn forget_versions(&mut self) {
         self.version.clear();
         for accepted in &mut self.accepted {
-            accepted.version.clear();
+            accepted.version = "".into();
         }
     }
 }

@@ -1,5 +1,6 @@
-//! A real APISIX for a test: a standalone one that reads `apisix.yaml`. `AMESH_APISIX_HOME` names a folder with the scripts
-//! `run-standalone.sh DIR PORT`, which takes the control API's port from `CONTROL_PORT`, and `stop-standalone.sh DIR`.
+//! A real APISIX for a test: a standalone one that reads `apisix.yaml`, unless its `config.yaml` says something else.
+//! `AMESH_APISIX_HOME` names a folder with the scripts `run-standalone.sh DIR PORT`, which takes the control API's port from
+//! `CONTROL_PORT`, and `stop-standalone.sh DIR`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,9 +31,14 @@ pub(crate) struct Apisix {
 impl Apisix {
     /// Starts it with that `apisix.yaml`.
     pub(crate) fn start(home: &Path, configuration: &str) -> Self {
+        Self::start_with(home, "apisix.yaml", configuration)
+    }
+
+    /// Starts it with that file in its folder `conf`.
+    pub(crate) fn start_with(home: &Path, file: &str, text: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("conf")).expect("a directory");
-        fs::write(dir.path().join("conf/apisix.yaml"), configuration).expect("the file");
+        fs::write(dir.path().join("conf").join(file), text).expect("the file");
         let (port, control) = (free_port(), free_port());
         let apisix = Self {
             home: home.to_owned(),
@@ -56,6 +62,12 @@ impl Apisix {
             .stdout(Stdio::null());
         let status = command.env("CONTROL_PORT", self.control.to_string()).status();
         status.is_ok_and(|status| status.success())
+    }
+
+    /// The master process.
+    pub(crate) fn pid(&self) -> u32 {
+        let text = fs::read_to_string(self.dir.path().join("logs/nginx.pid")).expect("the file with its number");
+        text.trim().parse().expect("a number")
     }
 
     /// The port for requests.

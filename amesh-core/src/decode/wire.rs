@@ -2,18 +2,18 @@
 
 /// The bytes are not what they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 /// A field of a message on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Field<'b> {
-    pub(super) number: u32,
-    pub(super) value: Value<'b>,
+pub(crate) struct Field<'b> {
+    pub(crate) number: u32,
+    pub(crate) value: Value<'b>,
 }
 
 /// The value of a field on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Value<'b> {
+pub(crate) enum Value<'b> {
     /// A number of variable length.
     Varint(u64),
     /// Four or eight bytes.
@@ -29,12 +29,12 @@ const MAX_GROUPS: usize = 100;
 
 /// The fields of a message, in their order.
 #[derive(Debug, Clone)]
-pub(super) struct Fields<'b>(pub(super) &'b [u8]);
+pub(crate) struct Fields<'b>(pub(crate) &'b [u8]);
 
 impl<'b> Fields<'b> {
     /// The next field; `None` at the end.
     #[inline]
-    pub(super) fn next(&mut self) -> Result<Option<Field<'b>>, Malformed> {
+    pub(crate) fn next(&mut self) -> Result<Option<Field<'b>>, Malformed> {
         if self.0.is_empty() {
             return Ok(None);
         }
@@ -99,7 +99,7 @@ impl<'b> Fields<'b> {
 
 /// Takes a number of variable length off the front.
 #[inline]
-pub(super) fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
+pub(crate) fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
     // Nearly all are of one byte: keys of fields below 16, and the lengths of small messages.
     match bytes.split_first() {
         Some((&byte, rest)) if byte < 0x80 => {

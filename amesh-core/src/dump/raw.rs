@@ -12,7 +12,6 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
 
 use super::outline::{Kind, Members, kind};
-use super::reader::json_error;
 use crate::decode::Reason;
 use crate::descriptor;
 use crate::field_path::Path;
@@ -64,7 +63,7 @@ pub(super) fn resource(json: &RawValue, at: Path<'_>) -> Option<Result<(String, 
             .string("value")
             .and_then(|value| bytes(&value))
             .map(|bytes| (type_url, bytes))
-            .ok_or_else(|| json_error(at, "expected the bytes of the resource in base64")),
+            .ok_or_else(|| Reason::json(at, "expected the bytes of the resource in base64")),
     )
 }
 

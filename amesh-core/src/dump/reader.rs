@@ -49,7 +49,7 @@ impl Reader {
     /// Reads a resource. Without an `@type` of its own it is taken for the expected one.
     pub(super) fn resource(&mut self, json: &RawValue, expected: Option<ResourceType>, at: Path<'_>) {
         if kind(json) != Kind::Object {
-            return self.reject(json, expected, json_error(at, "expected an object"));
+            return self.reject(json, expected, Reason::json(at, "expected an object"));
         }
         if let Some(raw) = raw::resource(json, at) {
             return match raw {
@@ -189,7 +189,7 @@ fn encoded(json: &RawValue, expected: Option<ResourceType>, at: Path<'_>) -> Res
         Some(type_url) => Some(type_url.to_owned()),
         None => members(json, at)?.string("@type").map(Cow::into_owned),
     };
-    let missing = || json_error(at, "expected '@type' field");
+    let missing = || Reason::json(at, "expected '@type' field");
     match (type_url, expected) {
         (Some(type_url), _) if ResourceType::from_type_url(&type_url).is_none() => Err(Reason::UnknownType(type_url)),
         (Some(_), _) => encode_any(ANY.as_ref().ok_or_else(missing)?, json, at),
@@ -234,14 +234,7 @@ fn leading_type(json: &RawValue) -> Option<&str> {
 
 /// The members of an object, or why they cannot be read.
 pub(super) fn members<'a>(json: &'a RawValue, at: Path<'_>) -> Result<Members<'a>, Reason> {
-    Members::of(json).map_err(|message| json_error(at, &message))
-}
-
-pub(super) fn json_error(at: Path<'_>, message: &str) -> Reason {
-    Reason::Json {
-        path: at.to_string(),
-        message: message.to_owned(),
-    }
+    Members::of(json).map_err(|message| Reason::json(at, &message))
 }
 
 /// The name that a resource seems to have.

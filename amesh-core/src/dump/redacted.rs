@@ -15,7 +15,7 @@ pub(super) const TEXT: &str = "[redacted]";
 pub(super) const BASE64: &str = "W3JlZGFjdGVkXQ==";
 
 /// Messages in messages of any type that are looked into. Envoy's own have five.
-pub(super) const MAX_DEPTH: usize = 32;
+const MAX_DEPTH: usize = 32;
 
 /// The sensitive fields of Envoy's API, by message. `tests/descriptors.rs` keeps the list current.
 static SENSITIVE: LazyLock<HashMap<&str, Vec<&str>>> = LazyLock::new(|| {

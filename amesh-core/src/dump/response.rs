@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::document::enveloped;
+use super::envelope::enveloped;
 use super::outline::{Kind, Members, items, kind};
 use super::reader::Reader;
 use super::{Dump, Error, Shape};

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::outline::{Kind, Members, is, items, kind};
-use super::reader::{Reader, json_error, members, name};
+use super::reader::{Reader, members, name};
 use super::{DRAINING, ERROR_STATE, INLINE_ROUTES, WARMING};
 use crate::decode::{Reason, ResourceType};
 use crate::field_path::Path;
@@ -189,7 +189,7 @@ pub(super) fn read(reader: &mut Reader, members: &Members<'_>, listeners: bool, 
             }
             // The time of the last update, and what a producer adds of its own.
             _ if is(key, "last_updated") => {}
-            Kind::List | Kind::Object => reader.reject(value, None, json_error(at, "unknown part of a dump")),
+            Kind::List | Kind::Object => reader.reject(value, None, Reason::json(at, "unknown part of a dump")),
         }
     }
 }
@@ -274,5 +274,5 @@ fn read_entry(reader: &mut Reader, list: &List, entry: &RawValue, listeners: boo
 
 fn missing(reader: &mut Reader, list: &List, entry: &RawValue, at: Path<'_>) {
     let message = format!("expected '{}' field", list.member);
-    reader.reject(entry, Some(list.kind), json_error(at, &message));
+    reader.reject(entry, Some(list.kind), Reason::json(at, &message));
 }

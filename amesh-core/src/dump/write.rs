@@ -42,7 +42,7 @@ pub struct Written {
     pub left_out: Vec<LeftOut>,
 }
 
-/// A resource that is not written.
+/// A resource that is not written, or the node, of which something is not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct LeftOut {
@@ -98,12 +98,12 @@ impl fmt::Display for LeftOut {
 /// # Secrets
 ///
 /// A dump gets pasted into reports. The fields that Envoy's API marks as sensitive, such as private keys, read
-/// `[redacted]` as Envoy prints them, in whichever resource they are; the name of a file is no secret and stays. A resource
-/// whose secrets cannot be told for certain is left out, and [`Written::left_out`] says so:
+/// `[redacted]` in whichever resource they are, as Envoy prints them. A resource whose secrets cannot be told for certain is
+/// left out, and [`Written::left_out`] says so:
 ///
 /// - a secret that does not decode or has anything that these types lack;
 /// - a resource with fields that these types lack beside a sensitive field;
-/// - anything else that cannot be read and has the text of a private key in it.
+/// - one that has the text of a private key where none belongs: with a certificate, or in what cannot be read.
 ///
 /// Whatever else an extension of an unknown type holds is written. [`WriteOptions::keep_secrets`] writes everything.
 ///

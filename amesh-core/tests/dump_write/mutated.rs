@@ -2,7 +2,10 @@
 
 use std::sync::LazyLock;
 
-use amesh_core::dump::{self, Captured, WriteOptions};
+use amesh_core::dump::{self, Captured, Response, WriteOptions};
+use amesh_core::envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryResponse, DiscoveryResponse, Resource as Wrapper,
+};
 use amesh_core::envoy_types::pb::google::protobuf::Any;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -35,6 +38,19 @@ static RESOURCES: LazyLock<Vec<Any>> = LazyLock::new(|| {
     resources.dedup();
     assert!(resources.len() > 100, "{}", resources.len());
     resources
+});
+
+/// Some responses, a line each.
+static LINES: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let lines = RESOURCES.chunks(40).take(4).map(|resources| {
+        let response = DiscoveryResponse {
+            type_url: resources.first().map(|any| any.type_url.clone()).unwrap_or_default(),
+            resources: resources.to_vec(),
+            ..DiscoveryResponse::default()
+        };
+        dump::write_response(Response::StateOfTheWorld(&response), &WriteOptions::default()).json
+    });
+    lines.flatten().collect()
 });
 
 /// What happens to a message.
@@ -210,6 +226,49 @@ proptest! {
     #[test]
     fn the_law_holds(captured in from(|| RESOURCES.clone())) {
         law::holds("mutated", &[captured]);
+    }
+
+    /// On a line of its own after another, in both variants, and so that a response may hold what is not of its type.
+    #[test]
+    fn the_law_holds_of_lines(captured in from(|| RESOURCES.clone())) {
+        let mut options = WriteOptions::default();
+        options.keep_secrets = true;
+        let type_url = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+        let sotw = DiscoveryResponse {
+            type_url: type_url.to_owned(),
+            resources: vec![captured.resource.clone()],
+            ..DiscoveryResponse::default()
+        };
+        let delta = DeltaDiscoveryResponse {
+            type_url: type_url.to_owned(),
+            resources: vec![Wrapper {
+                resource: Some(captured.resource.clone()),
+                ..Wrapper::default()
+            }],
+            ..DeltaDiscoveryResponse::default()
+        };
+        let sent = law::sent(&[captured]);
+        for response in [Response::StateOfTheWorld(&sotw), Response::Delta(&delta)] {
+            let line = dump::write_response(response, &options);
+            let nothing = dump::write_response(Response::Delta(&DeltaDiscoveryResponse {
+                type_url: type_url.to_owned(),
+                ..DeltaDiscoveryResponse::default()
+            }), &options);
+            for text in [line.json.clone(), [nothing.json, line.json].concat()] {
+                let dump = dump::read(&text).unwrap();
+                prop_assert!(law::meaning(&dump.resources, &dump.rejected) == sent, "{}", String::from_utf8_lossy(&text));
+            }
+        }
+    }
+
+    #[test]
+    fn no_byte_of_lines_crashes_it(changes in proptest::collection::vec((any::<Index>(), any::<u8>()), 1..4)) {
+        let mut bytes = LINES.clone();
+        for (index, byte) in changes {
+            let index = index.index(bytes.len());
+            bytes[index] = byte;
+        }
+        drop(dump::read(&bytes));
     }
 
     #[test]

@@ -274,6 +274,17 @@ fn a_heartbeat_is_no_resource() {
 }
 
 #[test]
+fn what_is_no_resource_at_all_is_rejected_as_such() {
+    let response = sotw::<Cluster>(&[Any::default(), any(&Wrapper::default())]);
+    let dump = dump::read(&lines([Response::StateOfTheWorld(&response)])).unwrap();
+    let rejected: Vec<String> = dump.rejected.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        rejected,
+        [r#"resource type "" is not one that a mesh sends to a proxy"#; 2]
+    );
+}
+
+#[test]
 fn a_wrapped_resource_is_unwrapped() {
     let wrapped = any(&Wrapper {
         name: "a".to_owned(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use amesh_core::dump::{self, Captured, Shape, WriteOptions};
 use amesh_core::envoy_types::pb::envoy::config::cluster::v3::Cluster;
-use amesh_core::envoy_types::pb::envoy::config::core::v3::Metadata;
+use amesh_core::envoy_types::pb::envoy::config::core::v3::{Metadata, Node};
 use amesh_core::envoy_types::pb::google::protobuf::value::Kind;
 use amesh_core::envoy_types::pb::google::protobuf::{Any, Duration, Struct, Value};
 use prost::{Message as _, Name as _};
@@ -149,6 +149,33 @@ fn a_resource_is_printed_as_a_real_envoy_prints_it() {
         }
     }
     assert!(same > 100, "{same}");
+}
+
+#[test]
+fn a_node_that_json_does_not_say_keeps_its_name_and_says_so() {
+    let number = |number| Struct {
+        fields: [(
+            "n".to_owned(),
+            Value {
+                kind: Some(Kind::NumberValue(number)),
+            },
+        )]
+        .into(),
+    };
+    let node = |metadata| Node {
+        id: "router~1.2.3.4~a.b~b.svc.cluster.local".to_owned(),
+        metadata: Some(metadata),
+        ..Node::default()
+    };
+    let good = dump::write(Some(&node(number(1e300))), &[], &WriteOptions::default());
+    assert_eq!(
+        (&good.left_out[..], law::read(&good).node),
+        (&[][..], Some(node(number(1e300))))
+    );
+    let odd = dump::write(Some(&node(number(f64::NAN))), &[], &WriteOptions::default());
+    assert_eq!(odd.left_out.len(), 1);
+    let read = law::read(&odd).node.unwrap();
+    assert_eq!((read.id, read.metadata), (node(number(0.0)).id, None));
 }
 
 #[test]

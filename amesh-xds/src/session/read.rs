@@ -1,6 +1,7 @@
 //! From a response to what it changes: each resource is judged alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use amesh_core::decode::Reason;
 use amesh_core::finding::ResourceName;
@@ -25,7 +26,7 @@ pub(super) struct Read {
 struct Entry {
     /// As the wrapper has it, if there is one.
     name: Option<String>,
-    version: String,
+    version: Arc<str>,
     body: Option<Any>,
 }
 
@@ -33,7 +34,7 @@ struct Entry {
 enum Content {
     /// The bytes, or the mere version, of a resource that is held.
     Unchanged,
-    Changed(Box<Resource>, u128),
+    Changed(Resource, u128),
     Rejected(Reason),
 }
 
@@ -43,11 +44,9 @@ pub(super) fn read(state: &State, response: Response, keep_when_all_removed: boo
     let (entries, removed, version, nonce, full) = match response {
         Response::StateOfTheWorld(response) => {
             let version = response.version_info;
-            let entries: Vec<Entry> = response
-                .resources
-                .into_iter()
-                .map(|any| unwrap(any, &version))
-                .collect();
+            // One for all of them.
+            let shared: Arc<str> = version.as_str().into();
+            let entries: Vec<Entry> = response.resources.into_iter().map(|any| unwrap(any, &shared)).collect();
             (entries, Vec::new(), version, response.nonce, is_wildcard(kind))
         }
         Response::Delta(response) => {
@@ -58,9 +57,9 @@ pub(super) fn read(state: &State, response: Response, keep_when_all_removed: boo
     };
 
     let mut nameless = Vec::new();
-    let mut by_name: BTreeMap<String, (String, Content)> = BTreeMap::new();
+    let mut by_name: BTreeMap<String, (Arc<str>, Content)> = BTreeMap::new();
     for entry in entries {
-        let version = entry.version.clone();
+        let version = Arc::clone(&entry.version);
         match judge(state, entry) {
             (None, Content::Rejected(reason)) => nameless.push(rejected(kind, None, reason)),
             (Some(name), content) if state.wants(&name) => {
@@ -94,7 +93,7 @@ pub(super) fn read(state: &State, response: Response, keep_when_all_removed: boo
     read.delivery.answered.extend(removed);
 
     let named = |name: String| ResourceName { kind, name };
-    let all = !state.held.is_empty() && gone.len() == state.held.names().count() && by_name.is_empty();
+    let all = by_name.is_empty() && !gone.is_empty() && gone.len() == state.held.len();
     let keep = !is_wildcard(kind) || (all && keep_when_all_removed);
     if keep {
         read.delivery.kept = gone.into_iter().map(named).collect();
@@ -106,7 +105,7 @@ pub(super) fn read(state: &State, response: Response, keep_when_all_removed: boo
         let digest = match content {
             Content::Unchanged => None,
             Content::Changed(resource, digest) => {
-                read.delivery.update.put.push(*resource);
+                read.delivery.update.put.push(resource);
                 Some(digest)
             }
             Content::Rejected(reason) => {
@@ -169,27 +168,24 @@ fn judge(state: &State, entry: Entry) -> (Option<String>, Content) {
                 let message = format!("the resource inside is named {:?}", resource.name);
                 (Some(name), Content::Rejected(invalid(message)))
             }
-            _ => (
-                Some(resource.name.clone()),
-                Content::Changed(Box::new(resource), digest),
-            ),
+            _ => (Some(resource.name.clone()), Content::Changed(resource, digest)),
         },
         Err(error) => (name.or(error.name), Content::Rejected(error.reason)),
     }
 }
 
 /// A resource of state of the world, which may come in a wrapper.
-fn unwrap(any: Any, version: &str) -> Entry {
+fn unwrap(any: Any, version: &Arc<str>) -> Entry {
     let wrapped = any.type_url.rsplit('/').next() == Some(Wrapper::full_name().as_str());
     match wrapped.then(|| Wrapper::decode(any.value.as_slice())) {
         Some(Ok(wrapper)) => Entry {
-            version: version.to_owned(),
+            version: Arc::clone(version),
             ..entry(wrapper)
         },
         // An illegible wrapper is judged as a resource of a type that is none.
         Some(Err(_)) | None => Entry {
             name: None,
-            version: version.to_owned(),
+            version: Arc::clone(version),
             body: Some(any),
         },
     }
@@ -198,7 +194,7 @@ fn unwrap(any: Any, version: &str) -> Entry {
 fn entry(wrapper: Wrapper) -> Entry {
     Entry {
         name: Some(wrapper.name).filter(|name| !name.is_empty()),
-        version: wrapper.version,
+        version: wrapper.version.into(),
         body: wrapper.resource,
     }
 }

@@ -1,6 +1,7 @@
 //! What a session knows of one resource type.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use amesh_core::ResourceType;
@@ -194,7 +195,7 @@ impl State {
 pub(super) struct Accepted {
     pub(super) name: String,
     /// Of the resource in delta, of the response in state of the world.
-    pub(super) version: String,
+    pub(super) version: Arc<str>,
     /// Of its bytes; `None` keeps the one that is known.
     pub(super) digest: Option<u128>,
 }
@@ -202,7 +203,7 @@ pub(super) struct Accepted {
 /// The resources that the consumer holds, by name: their versions, and what their bytes were.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    by_name: BTreeMap<String, (String, u128)>,
+    by_name: BTreeMap<String, (Arc<str>, u128)>,
     by_digest: HashMap<u128, String>,
 }
 
@@ -229,8 +230,8 @@ impl Held {
         self.by_name.contains_key(name)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
     }
 
     /// The name of the resource that has these very bytes.
@@ -245,7 +246,7 @@ impl Held {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.by_name
             .iter()
-            .map(|(name, (version, _))| (name.as_str(), version.as_str()))
+            .map(|(name, (version, _))| (name.as_str(), &**version))
     }
 
     fn versions(&self) -> HashMap<String, String> {
@@ -256,7 +257,7 @@ impl Held {
 
     fn forget_versions(&mut self) {
         for (version, _) in self.by_name.values_mut() {
-            version.clear();
+            *version = "".into();
         }
     }
 }

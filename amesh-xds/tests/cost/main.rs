@@ -13,91 +13,20 @@ mod mesh;
 #[expect(dead_code, reason = "what is asked is not looked at here")]
 mod plane;
 mod reconnect;
+#[path = "../support/world.rs"]
+mod world;
 
 use allocation_counter::{AllocationInfo, measure};
 use amesh_core::envoy_types::pb::envoy::config::cluster::v3::Cluster;
-use amesh_core::envoy_types::pb::google::protobuf::{Any, Duration};
-use amesh_core::{Options, ResourceType, Translation, Update, decode, translate};
-use amesh_xds::Replica;
-use amesh_xds::session::{self, Action, Event, ORDER, Protocol, Response, Session};
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryResponse, Resource};
+use amesh_core::envoy_types::pb::google::protobuf::Duration;
+use amesh_core::{ResourceType, Update, decode, translate};
+use amesh_xds::session::Protocol;
+use envoy_types::pb::envoy::service::discovery::v3::Resource;
 use mesh::Mesh;
 use prost::Message as _;
+use world::{World, options, resource};
 
 const ENDPOINTS: usize = 10;
-
-/// Clusters of a mesh with mutual TLS have nodes only where that is permitted.
-fn options() -> Options {
-    let mut options = Options::default();
-    options.permitted.insert("istio-mutual-tls".to_owned());
-    options
-}
-
-/// A session with a control plane that speaks delta, and its consumer; both have the whole mesh.
-struct World {
-    session: Session,
-    replica: Replica,
-    translation: Translation,
-    nonce: usize,
-}
-
-fn resource(name: &str, version: &str, kind: ResourceType, value: Vec<u8>) -> Resource {
-    Resource {
-        name: name.to_owned(),
-        version: version.to_owned(),
-        resource: Some(Any {
-            type_url: format!("type.googleapis.com/{}", kind.message()),
-            value,
-        }),
-        ..Resource::default()
-    }
-}
-
-impl World {
-    fn new(mesh: &Mesh) -> Self {
-        let mut delta = session::Options::default();
-        delta.protocol = Protocol::Delta;
-        let mut world = Self {
-            session: Session::new(delta),
-            replica: Replica::new(),
-            translation: translate(&amesh_core::Snapshot::new(), &options()),
-            nonce: 0,
-        };
-        world.session.handle(Event::Connected { same_server: true });
-        for kind in ORDER {
-            let all = mesh.resources().filter(|(message, _)| *message == kind.message());
-            let all = all.map(|(message, bytes)| {
-                let name = decode(message, bytes).expect("a resource").name;
-                resource(&name, "1", kind, bytes.to_vec())
-            });
-            let all: Vec<Resource> = all.collect();
-            if !all.is_empty() {
-                world.respond(kind, all);
-            }
-        }
-        assert!(world.session.is_complete());
-        world
-    }
-
-    /// From a response to the changes of objects and the acknowledgement. Gives how many of each.
-    fn respond(&mut self, kind: ResourceType, resources: Vec<Resource>) -> (usize, usize) {
-        self.nonce += 1;
-        let response = Response::Delta(DeltaDiscoveryResponse {
-            resources,
-            type_url: format!("type.googleapis.com/{}", kind.message()),
-            nonce: self.nonce.to_string(),
-            ..DeltaDiscoveryResponse::default()
-        });
-        let actions = self.session.handle(Event::Response(response));
-        let [Action::Deliver(delivery)] = &actions[..] else {
-            panic!("{actions:?}");
-        };
-        let (dirty, verdict) = self.replica.apply(delivery.update.clone());
-        let changes = self.translation.update(self.replica.snapshot(), &dirty);
-        let actions = self.session.handle(Event::Verdict(verdict));
-        (changes.changes.changes.len(), actions.len())
-    }
-}
 
 /// What one change allocates, from the response in memory to its changes and acknowledgement.
 fn cost_of(services: usize, change: impl Fn(&Mesh, usize) -> (ResourceType, Resource)) -> AllocationInfo {
@@ -107,7 +36,8 @@ fn cost_of(services: usize, change: impl Fn(&Mesh, usize) -> (ResourceType, Reso
     for generation in 1..=8 {
         let (kind, resource) = change(&mesh, generation);
         let mut done = (0, 0);
-        costs.push(measure(|| done = world.respond(kind, vec![resource])));
+        let response = world.response(kind, vec![resource]);
+        costs.push(measure(|| done = world.take(response)));
         assert_eq!(done, (1, 1), "one object, and one answer");
     }
     // Nodes of trees split now and then.

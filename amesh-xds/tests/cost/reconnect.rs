@@ -15,7 +15,8 @@ use tokio::time::timeout;
 
 use crate::mesh::{self, Mesh};
 use crate::plane::Plane;
-use crate::{ENDPOINTS, ingest, options};
+use crate::world::options;
+use crate::{ENDPOINTS, ingest};
 
 const SERVICES: usize = 20;
 
@@ -57,7 +58,7 @@ impl Consumer {
         message.expect("in time").expect("the client runs")
     }
 
-    /// The next response: its type, and what it changed of APISIX's objects.
+    /// The next response: its type, and what it changed of APISIX's objects and of the findings.
     async fn response(&mut self) -> (ResourceType, Updated) {
         loop {
             if let Message::Update(delivery, reply) = self.message().await {

@@ -17,11 +17,12 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::*;
 
+const ACCOUNT: &str = "default/bookinfo-productpage";
 const IDENTITY: &str = "spiffe://cluster.local/ns/default/sa/bookinfo-productpage";
 
-/// The secure port, with its roots and a token.
-fn secure(istiod: &Istiod, token: &Path) -> Server {
-    std::fs::write(token, "default/bookinfo-productpage").expect("a file");
+/// The secure port, with its roots and the token of a service account.
+pub(crate) fn secure(istiod: &Istiod, token: &Path, account: &str) -> Server {
+    std::fs::write(token, account).expect("a file");
     let mut server = Server::new(istiod.secure().parse().expect("an address"));
     let mut tls = Tls::new(istiod.root_cert());
     tls.server_name = Some("istiod.istio-system.svc".to_owned());
@@ -104,7 +105,7 @@ async fn istiods_authority_signs_a_certificate_that_its_roots_vouch_for() {
     let Some(harness) = istiod::harness() else { return };
     let istiod = start(&harness, &scenario("01-bookinfo-default").join("config"));
     let folder = tempfile::tempdir().expect("a folder");
-    let server = secure(&istiod, &folder.path().join("token"));
+    let server = secure(&istiod, &folder.path().join("token"), ACCOUNT);
     let put = update(&mut start_renewal(authority::Config::new(server, IDENTITY))).await;
     let names: Vec<_> = put.iter().map(|put| put.name.as_str()).collect();
     assert_eq!(names, [workload::CERTIFICATE, workload::ROOTS]);
@@ -139,7 +140,7 @@ async fn one_replica_holds_what_istiod_sends_and_what_its_authority_signs() {
     let Some(harness) = istiod::harness() else { return };
     let istiod = start(&harness, &scenario("01-bookinfo-default").join("config"));
     let folder = tempfile::tempdir().expect("a folder");
-    let server = secure(&istiod, &folder.path().join("token"));
+    let server = secure(&istiod, &folder.path().join("token"), ACCOUNT);
     let mut messages = start_renewal(authority::Config::new(server.clone(), IDENTITY));
     let (options, _) = recording("01-bookinfo-default");
     let mut follower = Follower::start(server, options);
@@ -173,12 +174,12 @@ async fn a_certificate_is_shown_to_istiod_and_the_next_one_after_its_rotation() 
     let istiod = start(&harness, &scenario("01-bookinfo-default").join("config"));
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str| folder.path().join(name);
-    let mut config = authority::Config::new(secure(&istiod, &file("token")), IDENTITY);
+    let mut config = authority::Config::new(secure(&istiod, &file("token"), ACCOUNT), IDENTITY);
     config.lifetime = Duration::from_secs(6);
     let mut messages = start_renewal(config);
 
     // Connected with nothing but the certificate: who has neither token nor certificate is refused.
-    let mut by_certificate = secure(&istiod, &file("token"));
+    let mut by_certificate = secure(&istiod, &file("token"), ACCOUNT);
     by_certificate.token = None;
     let (options, _) = recording("01-bookinfo-default");
     let mut stranger = Follower::start(by_certificate.clone(), options.clone());
@@ -223,7 +224,7 @@ async fn an_istiod_that_comes_back_with_a_new_authority_is_believed_with_its_new
     let scenario = scenario("01-bookinfo-default").join("config");
     let istiod = start(&harness, &scenario);
     std::fs::copy(istiod.root_cert(), file("root-cert.pem")).expect("a file");
-    let mut server = secure(&istiod, &file("token"));
+    let mut server = secure(&istiod, &file("token"), ACCOUNT);
     if let Some(tls) = &mut server.tls {
         tls.roots = file("root-cert.pem");
     }

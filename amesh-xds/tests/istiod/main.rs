@@ -282,3 +282,44 @@ async fn an_istiod_that_is_restarted_changes_nothing_until_something_changes() {
         follower.until(|_, dirty| dirty.changed.contains(&late)).await;
     }
 }
+
+#[tokio::test]
+async fn a_gateways_certificate_is_rotated() {
+    let Some(harness) = istiod::harness() else { return };
+    let config = scenario("15-ingress-tls").join("config");
+    let secrets = std::fs::read_to_string(config.join("secrets.yaml")).expect("secrets");
+    // One gets the certificate and the key of the other.
+    let mut documents: Vec<&str> = secrets.split("---\n").collect();
+    let other = documents[1].replace("name: helloworld-credential", "name: httpbin-credential");
+    assert_ne!(documents[0], other);
+    documents[0] = &other;
+    let rotated = documents.join("---\n");
+    let name = ResourceName {
+        kind: ResourceType::Secret,
+        name: "kubernetes://httpbin-credential".to_owned(),
+    };
+    for protocol in [Protocol::StateOfTheWorld, Protocol::Delta] {
+        let istiod = start(&harness, &config);
+        let token = tempfile::NamedTempFile::new().expect("a file");
+        let file = std::fs::read(scenario("15-ingress-tls").join("capture-router.json")).expect("a recording");
+        let mut options = Options::default();
+        options.node = dump::read(&file).expect("a dump").node.expect("a node");
+        options.protocol = protocol;
+        let account = "istio-system/istio-ingressgateway-service-account";
+        let server = certificate::secure(&istiod, token.path(), account);
+        let mut follower = Follower::start(server, options);
+        follower.complete().await;
+        let before = follower.replica.snapshot().get(&name).cloned().expect("the secret");
+        istiod.write("secrets.yaml", &rotated).expect("a file");
+        let mut changed = Vec::new();
+        follower
+            .until(|_, dirty| {
+                changed.extend(dirty.changed.iter().cloned());
+                dirty.changed.contains(&name)
+            })
+            .await;
+        assert_eq!(changed, std::slice::from_ref(&name), "{protocol:?}");
+        let after = follower.replica.snapshot().get(&name).cloned().expect("the secret");
+        assert_ne!(before, after, "{protocol:?}");
+    }
+}

@@ -32,7 +32,7 @@ use script::Play;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// When nothing is asked for that long, nothing more comes.
-const QUIET: Duration = Duration::from_millis(400);
+const QUIET: Duration = Duration::from_millis(600);
 
 /// A client of the control plane, which runs until it is dropped.
 enum Client {

@@ -55,22 +55,25 @@ pub(crate) fn fill(plane: &Plane, mesh: &Mesh, version: &str) {
     }
 }
 
-/// What that control plane says to a new client, as bytes.
-pub(crate) fn responses(mesh: &Mesh, protocol: Protocol) -> Vec<Vec<u8>> {
+/// What a control plane says to a new client: URLs of types, and bytes.
+pub(crate) fn responses(mesh: &Mesh, protocol: Protocol) -> Vec<(String, Vec<u8>)> {
     let response = |(kind, list): (ResourceType, Named<'_>)| {
         let type_url = format!("type.googleapis.com/{}", kind.message());
         let any = |body: &[u8]| Any {
             type_url: type_url.clone(),
             value: body.to_vec(),
         };
-        match protocol {
+        let bytes = match protocol {
             Protocol::StateOfTheWorld => DiscoveryResponse {
+                version_info: "1".to_owned(),
+                nonce: type_url.clone(),
                 resources: list.iter().map(|(_, body)| any(body)).collect(),
                 type_url: type_url.clone(),
                 ..DiscoveryResponse::default()
             }
             .encode_to_vec(),
             Protocol::Delta => DeltaDiscoveryResponse {
+                nonce: type_url.clone(),
                 resources: list
                     .iter()
                     .map(|(name, body)| Resource {
@@ -84,7 +87,8 @@ pub(crate) fn responses(mesh: &Mesh, protocol: Protocol) -> Vec<Vec<u8>> {
                 ..DeltaDiscoveryResponse::default()
             }
             .encode_to_vec(),
-        }
+        };
+        (type_url, bytes)
     };
     resources(mesh).into_iter().map(response).collect()
 }
@@ -99,9 +103,9 @@ pub(crate) struct Decoded {
 }
 
 /// Decodes responses and the resources in them, and keeps these.
-pub(crate) fn with_prost(responses: &[Vec<u8>], protocol: Protocol) -> Decoded {
+pub(crate) fn with_prost(responses: &[(String, Vec<u8>)], protocol: Protocol) -> Decoded {
     let mut decoded = Decoded::default();
-    for bytes in responses {
+    for (_, bytes) in responses {
         let anys: Vec<Any> = match protocol {
             Protocol::StateOfTheWorld => {
                 DiscoveryResponse::decode(bytes.as_slice())

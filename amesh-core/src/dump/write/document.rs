@@ -1,13 +1,16 @@
 //! The sections of a dump, in Envoy's order.
 
 use envoy_types::pb::envoy::config::core::v3::Node;
-use prost::Message as _;
+use prost::{Message as _, Name as _};
 use prost_reflect::DynamicMessage;
 
+use super::super::Shape;
+use super::super::reader::Reader;
 use super::json::Printed;
 use super::{Captured, LeftOut, WriteOptions, Written, resource};
 use crate::decode::ResourceType;
 use crate::descriptor;
+use crate::field_path::Path;
 
 /// A section with the resources of one type.
 struct Section {
@@ -103,9 +106,9 @@ pub(super) fn write(node: Option<&Node>, resources: &[Captured], options: &Write
     let mut out = Out::default();
     out.open(Some("configs"), '[');
     out.section("BootstrapConfigDump");
-    if let Some(node) = node.and_then(node_text) {
+    if let Some(node) = node {
         out.open(Some("bootstrap"), '{');
-        out.value(Some("node"), &node);
+        out.value(Some("node"), &node_text(node, &mut left_out));
         out.close('}');
     }
     out.close('}');
@@ -183,10 +186,33 @@ impl Section {
     }
 }
 
-fn node_text(node: &Node) -> Option<String> {
-    let message = descriptor::message("envoy.config.core.v3.Node")?;
+/// The node; without its metadata if JSON does not say all of that.
+fn node_text(node: &Node, left_out: &mut Vec<LeftOut>) -> String {
+    if let Some(text) = print_node(node).filter(|text| read_node(text).as_ref() == Some(node)) {
+        return text;
+    }
+    left_out.push(LeftOut {
+        type_url: Node::type_url(),
+        name: Some(node.id.clone()),
+        reason: "JSON does not say all of it; its metadata is not written",
+    });
+    let bare = Node {
+        metadata: None,
+        ..node.clone()
+    };
+    print_node(&bare).unwrap_or_else(|| "{}".to_owned())
+}
+
+fn print_node(node: &Node) -> Option<String> {
+    let message = descriptor::message(&Node::full_name())?;
     let message = DynamicMessage::decode(message, node.encode_to_vec().as_slice()).ok()?;
     resource::print(&Printed::new(&message))
+}
+
+fn read_node(text: &str) -> Option<Node> {
+    let mut reader = Reader::default();
+    reader.node(serde_json::from_str(text).ok()?, Path::root());
+    reader.finish(Shape::Bootstrap).node
 }
 
 /// A document that grows, each level indented by a space, as Envoy prints it.

@@ -93,11 +93,11 @@ impl<'m> PrintedAny<'m> {
 impl Serialize for PrintedAny<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { type_url, bytes, way } = *self;
-        if type_url.is_empty() && bytes.is_empty() {
-            return serializer.serialize_map(Some(0))?.end();
-        }
         if way.bytes {
             return raw::serialize(serializer, type_url, bytes);
+        }
+        if type_url.is_empty() && bytes.is_empty() {
+            return serializer.serialize_map(Some(0))?.end();
         }
         let name = type_url.rsplit('/').next().unwrap_or(type_url);
         let message = descriptor::message(name).and_then(|message| DynamicMessage::decode(message, bytes).ok());

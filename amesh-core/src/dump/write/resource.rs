@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::super::reader::Reader;
 use super::super::{Shape, raw};
 use super::json::PrintedAny;
-use super::redact::redact;
+use super::redact::{has_key, redact};
 use super::{Captured, LeftOut, WriteOptions};
 use crate::decode::{Rejected, Resource, ResourceType, decode};
 use crate::descriptor;
@@ -40,7 +40,7 @@ pub(super) fn bytes<'c>(captured: &'c Captured, options: &WriteOptions) -> Resul
 pub(super) fn left_out(any: &Any, reason: &'static str) -> LeftOut {
     LeftOut {
         type_url: any.type_url.clone(),
-        name: Some(name(&any.value)).filter(|name| !name.is_empty()),
+        name: Some(name(&any.value)).filter(|name| !name.is_empty() && !has_key(name.as_bytes())),
         reason,
     }
 }
