@@ -123,14 +123,14 @@ def measure(name, count, backends, **options):
                   f"{statistics.median(slowest):.1f} ({max(slowest):.1f}) | {statistics.median(costs):.1f} |", flush=True)
 
         memory = statistics.mean(rss(worker) for worker in workers)
+        agent = statistics.mean(rss(pid) for pid in gateway.processes("privileged agent"))
         # The workers of a reload load everything.
         old = gateway.workers()
         assert gateway.reload()
         assert wait(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in old), 30)
         load = statistics.mean(cpu(pid) for pid in gateway.workers())
-        agent = gateway.processes("privileged agent")
         print(f"  {name}, {count:,}: first load {load:.0f} ms CPU a worker from its start, RSS of a worker {memory:.0f} MB, "
-              f"of the agent {rss(agent[0]) if agent else 0:.0f} MB, dictionary {used:.0f} bytes a route and upstream",
+              f"of the agent {agent:.0f} MB, dictionary {used:.0f} bytes a route and upstream",
               flush=True)
     finally:
         gateway.close()
@@ -144,6 +144,7 @@ def main():
         measure("config_xds", count, backends, stock=True)
         measure("Amesh, poll 50 ms", count, backends)
         measure("Amesh, woken", count, backends, wake=True)
+        measure("Amesh, woken, its router", count, backends, wake=True, router="amesh")
     for backend in backends:
         backend.close()
 
