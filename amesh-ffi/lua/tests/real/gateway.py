@@ -150,7 +150,11 @@ class Gateway:
         conf.mkdir()
         # JSON is YAML.
         (conf / "config.yaml").write_text(json.dumps(config))
-        self.start()
+        try:
+            self.start()
+        except RuntimeError:
+            self.close()
+            raise
 
     def start(self):
         env = dict(os.environ, CONTROL_PORT=str(self.control), STATUS_PORT=str(self.status))
