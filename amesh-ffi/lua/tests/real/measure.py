@@ -92,8 +92,10 @@ def measure(name, count, backends, **options):
         host = lambda number: f"h{number}.example"  # noqa: E731
         objects = put(*[("upstreams", upstream(f"u{n}", backends[0].port)) for n in range(count)],
                       *[("routes", route(f"r{n}", host=host(n), upstream_id=f"u{n}")) for n in range(count)])
+        gateway.publish()
+        empty = gateway.free
         gateway.publish(objects)
-        used = (gateway.capacity - gateway.free) / count
+        used = (empty - gateway.free) / count
         probe = count // 2
         assert wait(lambda: Client(gateway.port, host(probe)).ask()[0] == 200, 60)
         time.sleep(2)
