@@ -114,7 +114,8 @@ class Backend:
 class Gateway:
     """An APISIX. `stock` has its own config_xds read the dictionaries, otherwise Amesh's package does."""
 
-    def __init__(self, stock=False, workers=2, wake=False, size="64m", stream=False, router=None, attr=None, plugins=()):
+    def __init__(self, stock=False, workers=2, wake=False, size="64m", stream=False, router=None, attr=None, plugins=(),
+                 hook=None):
         self.directory = tempfile.mkdtemp(prefix="amesh-gw-", dir="/tmp")
         self.port, self.control, self.status, self.tcp = (free_port() for _ in range(4))
         self.bell = Bell(os.path.join(self.directory, "wake")) if wake else None
@@ -128,7 +129,7 @@ class Gateway:
             },
             "apisix": {
                 "extra_lua_path": f"{LUA}/?.lua;{LUA}/tests/?.lua",
-                "lua_module_hook": "seed" if stock else "amesh.hook",
+                "lua_module_hook": hook or ("seed" if stock else "amesh.hook"),
             },
             "plugins": ["amesh-writer", "response-rewrite", "proxy-rewrite", "fault-injection", "limit-count",
                         *plugins, *([] if stock else ["amesh-status"])],

@@ -289,6 +289,9 @@ class Wrong(unittest.TestCase):
     def test_dictionary(self):
         self.fails("there is no shared dictionary elsewhere in the http subsystem", attr={"config_dict": "elsewhere"})
 
+    def test_provider(self):
+        self.fails("amesh: deployment.config_provider is xds: set deployment.role", stock=True, hook="amesh.hook")
+
     def test_library(self):
         gateway = Gateway(workers=1, attr={"library": "/dev/null"})
         try:
