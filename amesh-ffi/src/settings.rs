@@ -5,6 +5,8 @@
 
 mod client;
 mod document;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
