@@ -64,6 +64,12 @@ impl Apisix {
         status.is_ok_and(|status| status.success())
     }
 
+    /// The master process.
+    pub(crate) fn pid(&self) -> u32 {
+        let text = fs::read_to_string(self.dir.path().join("logs/nginx.pid")).expect("the file with its number");
+        text.trim().parse().expect("a number")
+    }
+
     /// The port for requests.
     pub(crate) const fn port(&self) -> u16 {
         self.port

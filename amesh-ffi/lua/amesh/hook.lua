@@ -4,9 +4,9 @@
 -- asked before any file, so no file of APISIX is changed, copied or shadowed. What has names of its own, the router and
 -- the plugin, is found on `apisix.extra_lua_path` and needs no hook.
 --
--- The provider takes the place of `config_yaml` and not of `config_xds`, because APISIX treats the names differently:
--- with `yaml` its readiness answer works, and a plugin that is unknown makes an object invalid instead of being left out
--- in silence. `apisix.yaml` is not read.
+-- The provider takes the place of `config_yaml`, not of `config_xds`, as APISIX treats the two names differently: with
+-- `yaml` its readiness answer works, and a plugin that is unknown makes an object invalid instead of being left out in
+-- silence. `apisix.yaml` is not read.
 
 local require = require
 local error = error
@@ -40,7 +40,7 @@ local function install()
     preload["apisix.core.config_yaml"] = function()
         return require("amesh.apisix").provider()
     end
-    -- config.yaml cannot be read here: APISIX sets up its regular expressions only after this, and reading it uses some.
+    -- config.yaml cannot be read here: that uses regular expressions, which APISIX sets up only after this.
     preload["apisix.core.config_xds"] = other_provider("xds")
 end
 

@@ -23,9 +23,11 @@ end
 function _M.new(deps)
     local versions, status_report = deps.versions, deps.status_report
     local self = {ready = false}
+    local told
 
 
     local function store(report)
+        told = report.version
         report.pid = deps.pid
         report.at = deps.now()
         local ok, err = versions:set(key_of(deps.subsystem, deps.id), deps.encode(report))
@@ -63,9 +65,10 @@ function _M.new(deps)
     end
 
 
-    --- After each run. `changed`: whether there is something new to tell.
+    --- After each run. `changed`: whether there is something new to tell. A version that was there from the start is
+    --- new too.
     function self.update(report, changed)
-        if changed then
+        if changed or report.version ~= told then
             store(report)
         end
         if not self.ready and report.version and other_is_ready() then

@@ -86,6 +86,12 @@ return {
         equal(list[2].pid, 71)
         equal(list[2].at, 5)
     end},
+    {"what was applied before the first run is told by it", function()
+        local worker, deps = new()
+        worker.begin()
+        worker.update(APPLIED, false)
+        equal(deps.versions:get("worker/http/1").version, 9)
+    end},
     {"nothing new is not written again", function()
         local worker, deps = new()
         worker.begin()

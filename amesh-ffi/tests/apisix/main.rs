@@ -8,6 +8,9 @@ mod apisix;
 #[path = "../../../amesh-cli/tests/support/istiod.rs"]
 mod istiod;
 
+mod failure;
+mod load;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -22,12 +25,16 @@ fn workload(name: &'static str) -> u16 {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.expect("a connection");
-            drop(stream.read(&mut [0; 4096]));
-            let length = name.len();
-            drop(write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{name}"
-            ));
+            std::thread::spawn(move || {
+                let length = name.len();
+                // APISIX keeps its connections, and sends a request in one piece.
+                while stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {
+                    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{name}");
+                    if stream.write_all(answer.as_bytes()).is_err() {
+                        break;
+                    }
+                }
+            });
         }
     });
     port

@@ -11,6 +11,12 @@ local function one(list)
     return list[random(#list)]
 end
 
+--- One or two of a list, never one twice.
+local function some(list)
+    local a, b = one(list), one(list)
+    return a == b and {a} or {a, b}
+end
+
 local HOSTS = {"a.com", "b.a.com", "c.b.a.com", "*.a.com", "*.b.a.com", "*a.com", "x-a.com", "*.com", "org", "*.org",
     "1.2.3.4"}
 local NAMES = {"a.com", "b.a.com", "c.b.a.com", "d.c.b.a.com", "z.a.com", "xa.com", "x-a.com", ".a.com", "com",
@@ -20,7 +26,13 @@ local PORTS = {"80", "8080", "9080"}
 local METHODS = {"GET", "POST", "PUT", "HEAD"}
 local VALUES = {"", "a", "b", "ab", "5", "10", "a,b"}
 local ADDRESSES = {"127.0.0.1", "10.0.0.7", "10.1.2.3"}
-_M.ADDRESSES = ADDRESSES
+
+--- Makes tables and requests for other ports.
+function _M.use_ports(ports)
+    for index, port in ipairs(ports) do
+        PORTS[index] = tostring(port)
+    end
+end
 
 local PATH_CONDITIONS = {
     {"uri", "==", "/a"}, {"uri", "==", "/a/b"}, {"uri", "==", "/b"}, {"uri", "!", "==", "/a"},
@@ -132,7 +144,7 @@ function _M.other()
         local id = "r" .. at
         local route = {id = id, plugins = answer(id)}
         if random(4) == 1 then
-            route.uris = {one(PATTERNS), one(PATTERNS)}
+            route.uris = some(PATTERNS)
         else
             route.uri = one(PATTERNS)
         end
@@ -140,11 +152,11 @@ function _M.other()
         if hosts == 1 then
             route.host = one(HOSTS)
         elseif hosts <= 3 then
-            route.hosts = {one(HOSTS), one(HOSTS)}
+            route.hosts = some(HOSTS)
         end
         route.priority = random(3) > 1 and random(0, 2) or nil
         route.status = random(12) == 1 and 0 or nil
-        route.methods = random(5) == 1 and {one(METHODS), one(METHODS)} or nil
+        route.methods = random(5) == 1 and some(METHODS) or nil
         route.remote_addrs = random(8) == 1 and {"10.0.0.0/16", "127.0.0.1"} or nil
         if random(2) == 1 then
             local own = random(3) > 1 and {one(PATH_CONDITIONS)} or {}
