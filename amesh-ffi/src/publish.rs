@@ -282,7 +282,7 @@ impl<Z: Zone> Publisher<Z> {
         }
         for (part, keys) in added {
             let keys = self.manifest.part(part, keys, |_| true);
-            if let Some(text) = Manifest::text(&keys) {
+            if let Some(text) = Manifest::text(part, &keys) {
                 self.replace_part(part, &text, now)?;
             }
             self.manifest.set(part, keys);
@@ -300,7 +300,7 @@ impl<Z: Zone> Publisher<Z> {
     fn unlist(&mut self, now: u64) -> Result<(), Failure> {
         for part in self.stale.clone() {
             let keys = self.manifest.part(part, [], |key| self.entries.contains_key(key));
-            let written = match Manifest::text(&keys) {
+            let written = match Manifest::text(part, &keys) {
                 Some(text) => self.replace_part(part, &text, now),
                 None => self.erase(&part_key(part), false, now).map(drop),
             };

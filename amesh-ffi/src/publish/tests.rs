@@ -437,7 +437,7 @@ fn run(history: &[(Wanted, Event)], capacity: usize, paces: &[usize]) {
         _ => None,
     });
     let mut named: Vec<String> = named
-        .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+        .flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
         .collect();
     named.sort();
     assert_eq!(named, expected.into_keys().collect::<Vec<_>>());

@@ -43,22 +43,24 @@ local function quoted(text)
     return '"' .. text:gsub('[%c"\\]', escape) .. '"'
 end
 
--- The keys of the configuration come from the manifest: nginx's own list of them breaks when a process is killed in the
--- middle of a call, while what is under a key can still be had.
+-- The keys that nginx lists, and those of the manifest: nginx's list breaks when a process is killed in the middle of a
+-- call, while what is under a key can still be had.
 local function keys_of(name)
     local dict = ngx.shared[name]
-    if name ~= "xds-config" then
-        return dict:get_keys(0)
-    end
-    local keys = {"/_sentinel", "/_trial"}
-    for part = 0, 255 do
-        local key = "/_manifest/" .. part
-        local text = dict:get(key)
-        if text then
+    local keys, seen = {}, {}
+    local function add(key)
+        if not seen[key] then
+            seen[key] = true
             keys[#keys + 1] = key
-            for line in text:gmatch("[^\n]+") do
-                keys[#keys + 1] = line
-            end
+        end
+    end
+    for _, key in ipairs(dict:get_keys(0)) do
+        add(key)
+    end
+    for part = 0, 255 do
+        local text = dict:get("/_manifest/" .. part)
+        for line in (text or ""):gmatch("[^\n]+") do
+            add(line)
         end
     end
     return keys
