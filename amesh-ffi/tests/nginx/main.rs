@@ -118,7 +118,7 @@ fn the_status_says_what_the_library_does() {
     assert_eq!(status["dictionary"]["capacity"], 4 << 20);
     assert!(nginx.log().contains("published"), "{}", nginx.log());
 
-    // What is not known of a cluster is said once, and once when it is gone.
+    // What is bad is refused, and that is said.
     mesh.plane.version("bad");
     mesh.plane
         .put(amesh_core::ResourceType::Cluster, "bad", b"\xff".to_vec());
@@ -127,6 +127,34 @@ fn the_status_says_what_the_library_does() {
         let status = nginx.status();
         let clusters = &status["types"]["envoy.config.cluster.v3.Cluster"];
         clusters["refused"] == 1 && clusters["error"].is_string()
+    });
+}
+
+#[test]
+fn a_finding_is_logged_once_when_it_comes_and_once_when_it_goes() {
+    let mut mesh = Mesh::start(2);
+    let Some(nginx) = stock(&mesh, "4m") else { return };
+    nginx.wait_until("the first publish", || nginx.version().is_some());
+    let came = "finding rule=\"lb-least-request\"";
+    let gone = "finding gone rule=\"lb-least-request\"";
+    let count = |text: &str| nginx.log().matches(text).count();
+    assert_eq!((count(came), count(gone)), (0, 0));
+    mesh.push_cluster_with(0, "lb_policy: LEAST_REQUEST");
+    nginx.wait_until("the finding", || count(came) > 0);
+    // Something else of the same cluster changes.
+    mesh.push_cluster_with(0, "lb_policy: LEAST_REQUEST\n    alt_stat_name: other");
+    let version = nginx.version();
+    mesh.push_cluster(1, &["10.0.0.7"]);
+    nginx.wait_until("a publish", || nginx.version() > version);
+    assert_eq!((count(came), count(gone)), (1, 0));
+    nginx.wait_until("the status", || {
+        nginx.status()["findings"]["lb-least-request"]["count"] == 1
+    });
+    mesh.push_cluster(0, &["10.0.0.1"]);
+    nginx.wait_until("its end", || count(gone) > 0);
+    assert_eq!((count(came), count(gone)), (1, 1));
+    nginx.wait_until("the status", || {
+        nginx.status()["findings"]["lb-least-request"].is_null()
     });
 }
 
