@@ -174,6 +174,20 @@ fn what_is_no_good_is_named() {
 }
 
 #[test]
+fn a_variable_that_is_almost_one_of_ours_is_noticed() {
+    let given = variables(&[
+        ("AMESH_SEVER", "a"),
+        ("AMESH_SERVER", "b"),
+        ("AMESH_GRPC_SOURCE", "grpc://x:1"),
+        ("AMESH_SYNC_INTERVAL", "10"),
+        ("AMESH_CONTROLLER_SERVICE_HOST", "10.0.0.1"),
+        ("AMESH_PORT", "tcp://10.0.0.1:80"),
+        ("MESH_SERVER", "c"),
+    ]);
+    assert_eq!(super::misspelt(&given), [("AMESH_SEVER", "AMESH_SERVER".to_owned())]);
+}
+
+#[test]
 fn an_empty_table_of_lua_is_no_setting() {
     assert_eq!(read("[]", &[]).options.target, Target::Amesh);
     assert!(read(r#"{"labels": [], "metadata": []}"#, &[]).labels.is_empty());

@@ -22,6 +22,32 @@ fn a_second_call_in_a_process_does_nothing() {
 }
 
 #[test]
+fn the_librarys_thread_takes_no_signals() {
+    let mesh = Mesh::start(1);
+    let Some(nginx) = provided(mesh.server(), "") else {
+        return;
+    };
+    nginx.wait_until("the first publish", || nginx.version().is_some());
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", nginx.agent())).expect("threads");
+    let mut masks = Vec::new();
+    for task in tasks {
+        let folder = task.expect("a thread").path();
+        let read = |name| std::fs::read_to_string(folder.join(name)).expect("what the kernel says");
+        if read("comm").trim() == "amesh" {
+            let status = read("status");
+            let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+            masks.push(u64::from_str_radix(blocked.expect("a mask").trim(), 16).expect("a mask"));
+        }
+    }
+    // Of KILL and STOP, and of two that the C library keeps for itself, nobody can say so.
+    let all = !(1 << 8 | 1 << 18 | 1 << 31 | 1 << 32);
+    assert!(
+        !masks.is_empty() && masks.iter().all(|mask| mask & all == all),
+        "{masks:x?}"
+    );
+}
+
+#[test]
 fn settings_that_are_no_good_are_said() {
     let Some(nginx) = provided("127.0.0.1:1", r#", "wake_sokcet": "/x""#) else {
         return;
