@@ -1,12 +1,16 @@
 //! The library in a real nginx, fed by a control plane of the test's own.
 
 mod failure;
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "../../../amesh-cli/tests/support/istiod.rs"]
+mod istiod;
 mod life;
 mod mesh;
 mod nginx;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../../../amesh-xds/tests/support/plane.rs"]
 mod plane;
+mod secure;
 
 use std::io::Read as _;
 use std::os::unix::net::UnixStream;
