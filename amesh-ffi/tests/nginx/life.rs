@@ -108,6 +108,10 @@ fn a_reload_changes_nothing_and_the_new_agent_goes_on() {
     for round in 0..5 {
         let objects = nginx.objects();
         nginx.reload();
+        nginx.wait_until("the new agent", || {
+            let status = nginx.status();
+            status["begun"] == true && status["objects"]["upstreams"] == 20
+        });
         assert_eq!(nginx.objects(), objects);
         // While the old agent may still be there.
         mesh.push_cluster(round, &["10.9.9.9"]);
