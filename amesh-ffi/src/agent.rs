@@ -137,31 +137,31 @@ impl<Z: Zone> Agent<Z> {
         match published {
             Ok(None) => {
                 self.recovered();
+                if self.status.objects.is_empty() {
+                    let version = self.publisher.announced()?;
+                    tracing::info!(version, "everything is in the dictionary already");
+                    self.measure();
+                }
                 Ok(false)
             }
             Ok(Some(published)) => {
                 self.recovered();
-                let objects = self.publisher.counts();
-                let fill = self.publisher.fill();
+                self.measure();
                 tracing::info!(
                     version = published.version,
                     changed = published.changed,
                     everything = published.everything,
-                    objects = objects.values().sum::<usize>(),
+                    objects = self.status.objects.values().sum::<usize>(),
                     micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
                     "published"
                 );
                 let count = self.status.published.as_ref().map_or(0, |last| last.count) + 1;
-                let status = self.status();
-                status.published = Some(Publish {
+                self.status().published = Some(Publish {
                     version: published.version,
                     at: now(),
                     changed: published.changed,
                     count,
                 });
-                status.objects = objects;
-                status.dictionary = fill;
-                self.watch_fill();
                 Ok(true)
             }
             Err(failure) => {
@@ -190,8 +190,13 @@ impl<Z: Zone> Agent<Z> {
         }
     }
 
-    fn watch_fill(&mut self) {
-        let Some(fill) = self.status.dictionary else { return };
+    /// Notes what is in the dictionary, and tells when it fills up.
+    fn measure(&mut self) {
+        let (objects, fill) = (self.publisher.counts(), self.publisher.fill());
+        let status = self.status();
+        status.objects = objects;
+        status.dictionary = fill;
+        let Some(fill) = fill else { return };
         let level = FULL.iter().filter(|level| fill.percent >= **level).count();
         if level > self.warned {
             let (percent, used, capacity) = (fill.percent, fill.used, fill.capacity);

@@ -17,8 +17,10 @@ mod status;
 mod wake;
 mod zone;
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use tracing::level_filters::LevelFilter;
 
 pub use settings::document as settings_document;
 pub use shdict::{amesh_start, amesh_version, initial};
@@ -47,14 +49,18 @@ fn start(
     if *running {
         return Ok(Started::Before);
     }
-    let variables =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let settings = Settings::read(json, variables.collect());
+    let variables: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let settings = Settings::read(json, variables.clone());
     log::start(
         settings
             .as_ref()
-            .map_or(tracing::level_filters::LevelFilter::INFO, |settings| settings.log_level),
+            .map_or(LevelFilter::INFO, |settings| settings.log_level),
     );
+    for (variable, near) in settings::misspelt(&variables) {
+        tracing::warn!(variable, "this variable means nothing: did you mean {near}?");
+    }
     let started = settings.and_then(|settings| Ok((settings.client()?, settings)));
     let started = started.map_err(|error| error.to_string()).and_then(|(client, settings)| {
         if !close_with_nginx() {

@@ -16,6 +16,8 @@ pub(crate) fn start(level: LevelFilter) {
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_target(false)
+        // Its name is `amesh`: that tells these lines from nginx's own.
+        .with_thread_names(true)
         .with_writer(std::io::stderr);
     let wanted = Targets::new()
         .with_default(LevelFilter::WARN.min(level))

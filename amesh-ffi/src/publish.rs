@@ -5,6 +5,7 @@
 
 mod journal;
 mod manifest;
+mod outcome;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::zone::{Error, Space, Zone, footprint};
 use manifest::{Manifest, part_key, part_of};
+pub(crate) use outcome::{Failure, Fill, Published};
 
 /// A dictionary without keys is one that `config_xds` never reads again.
 const SENTINEL: &str = "/_sentinel";
@@ -24,87 +26,32 @@ const SENTINEL: &str = "/_sentinel";
 /// Where it is tried whether a value fits.
 const TRIAL: &str = "/_trial";
 
+/// With so much room any value of up to a page fits, and it is not tried. For a larger one there have to be pages side by side.
+const PLENTY: usize = 64 << 10;
+const PAGE: usize = 4096;
+
+/// After so many writes it is looked again who owns the dictionaries. A process that is killed in the middle of a call leaves
+/// them damaged, so there are no more calls than needed.
+const TRUST: usize = if cfg!(test) { 3 } else { 32 };
+
 const VERSION: &str = "version";
 const BEGUN: &str = "begun";
 const OWNER: &str = "owner";
-
-/// Why something was not published. It is tried again with the next publish.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Failure {
-    /// Another library writes now, and this one never does again.
-    #[error("another process has taken over")]
-    Superseded,
-    /// A value could not be stored, and the one before it is in place.
-    #[error("{key}: {error}")]
-    Store {
-        /// The key.
-        key: String,
-        /// Why.
-        error: Error,
-    },
-    /// A value could not be stored, and neither could the one before it: the key is not there now.
-    #[error("{key}: {error}, and the value before it is lost")]
-    Lost {
-        /// The key.
-        key: String,
-        /// Why.
-        error: Error,
-    },
-}
-
-impl Failure {
-    fn at(key: &str) -> impl FnOnce(Error) -> Self {
-        let key = key.to_owned();
-        |error| Self::Store { key, error }
-    }
-
-    /// Whether there is no use in trying again.
-    pub(crate) fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::Superseded
-                | Self::Store {
-                    error: Error::Closed,
-                    ..
-                }
-                | Self::Lost {
-                    error: Error::Closed,
-                    ..
-                }
-        )
-    }
-}
-
-/// What a publish did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Published {
-    /// The new version.
-    pub(crate) version: u64,
-    /// How many keys differ from the version before, as far as is known.
-    pub(crate) changed: usize,
-    /// Whether readers have to compare everything.
-    pub(crate) everything: bool,
-}
-
-/// How full the dictionary of the configuration is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Fill {
-    /// Its size in bytes.
-    pub(crate) capacity: usize,
-    /// What its keys take, with what nginx rounds up.
-    pub(crate) used: usize,
-    /// What is in pages of which nothing is used.
-    pub(crate) free_pages: usize,
-    /// `used` of `capacity`.
-    pub(crate) percent: usize,
-}
 
 /// What is known of a key.
 #[derive(Debug, Default)]
 struct Entry {
     wanted: Option<Arc<Object>>,
-    /// The hash and the length of what is in the dictionary.
-    stored: Option<(u64, usize)>,
+    /// What is in the dictionary, where that is known.
+    stored: Option<Stored>,
+}
+
+/// What is in the dictionary.
+#[derive(Debug)]
+struct Stored {
+    object: Arc<Object>,
+    /// The hash and the length of its text.
+    text: (u64, usize),
 }
 
 /// The one who writes.
@@ -125,6 +72,8 @@ pub(crate) struct Publisher<Z> {
     everything: bool,
     /// The version that is being written.
     writing: Option<u64>,
+    /// How much may be written before it is looked again who owns the dictionaries.
+    trust: usize,
     /// The sum of the footprints of objects.
     used: usize,
     /// How many objects are in the dictionary, by rank.
@@ -157,6 +106,7 @@ impl<Z: Zone> Publisher<Z> {
             unannounced: BTreeSet::new(),
             everything,
             writing: None,
+            trust: 0,
             used: 0,
             counts: Default::default(),
         })
@@ -210,6 +160,7 @@ impl<Z: Zone> Publisher<Z> {
     /// milliseconds since 1970.
     pub(crate) fn publish(&mut self, now: u64) -> Result<Option<Published>, Failure> {
         self.own()?;
+        self.trust = TRUST;
         self.keep_sentinel(now)?;
         let wanted = |(_, key): &&(usize, Arc<str>)| self.entries.get(key).is_some_and(|entry| entry.wanted.is_some());
         let (puts, removals): (Vec<_>, Vec<_>) = self.pending.iter().partition(wanted);
@@ -238,8 +189,8 @@ impl<Z: Zone> Publisher<Z> {
             let there = self.config.get(key).map_err(Failure::at(key))?;
             let there = there.map(|text| (xxh3_64(&text), text.len()));
             let queued = self.pending.contains(&(rank(key), Arc::clone(key)));
-            if there != entry.stored && !queued {
-                astray.push((rank(key), Arc::clone(key)));
+            if there != entry.stored.as_ref().map(|stored| stored.text) && !queued {
+                astray.push(Arc::clone(key));
             }
         }
         for part in 0..manifest::PARTS {
@@ -250,7 +201,10 @@ impl<Z: Zone> Publisher<Z> {
             }
         }
         let count = astray.len();
-        self.pending.extend(astray);
+        for key in astray {
+            self.note(&key, None);
+            self.pending.insert((rank(&key), key));
+        }
         Ok(count)
     }
 
@@ -293,7 +247,11 @@ impl<Z: Zone> Publisher<Z> {
     /// To be called before everything that is written: it is still ours, and the version that it belongs to is noted, so
     /// that a successor knows that there is something that was not announced.
     fn begin(&mut self, now: u64) -> Result<u64, Failure> {
-        self.own()?;
+        if self.trust == 0 {
+            self.own()?;
+            self.trust = TRUST;
+        }
+        self.trust -= 1;
         if let Some(version) = self.writing {
             return Ok(version);
         }
@@ -324,22 +282,27 @@ impl<Z: Zone> Publisher<Z> {
         }
         for (part, keys) in added {
             let keys = self.manifest.part(part, keys, |_| true);
-            if let Some(text) = Manifest::text(&keys) {
-                self.replace(&part_key(part), &text, now)?;
+            if let Some(text) = Manifest::text(part, &keys) {
+                self.replace_part(part, &text, now)?;
             }
             self.manifest.set(part, keys);
         }
         Ok(())
     }
 
+    fn replace_part(&mut self, part: usize, text: &[u8], now: u64) -> Result<(), Failure> {
+        let key = part_key(part);
+        let before = self.config.get(&key).map_err(Failure::at(&key))?;
+        self.replace(&key, before, text, now).map(drop)
+    }
+
     /// Takes out of the manifest what is gone. A part that cannot be written names too much, which does no harm.
     fn unlist(&mut self, now: u64) -> Result<(), Failure> {
         for part in self.stale.clone() {
             let keys = self.manifest.part(part, [], |key| self.entries.contains_key(key));
-            let key = part_key(part);
-            let written = match Manifest::text(&keys) {
-                Some(text) => self.replace(&key, &text, now).map(drop),
-                None => self.erase(&key, now).map(drop),
+            let written = match Manifest::text(part, &keys) {
+                Some(text) => self.replace_part(part, &text, now),
+                None => self.erase(&part_key(part), false, now).map(drop),
             };
             match written {
                 Ok(()) => {
@@ -354,23 +317,34 @@ impl<Z: Zone> Publisher<Z> {
     }
 
     fn put(&mut self, key: &Arc<str>, now: u64) -> Result<(), Failure> {
-        let Some(object) = self.entries.get(key).and_then(|entry| entry.wanted.clone()) else {
+        let Some(entry) = self.entries.get(key) else {
             return Ok(());
         };
-        let invalid = |error: serde_json::Error| Error::Other(error.to_string());
-        let text = serde_json::to_vec(&*object)
-            .map_err(invalid)
-            .map_err(Failure::at(key))?;
-        match self.replace(key, &text, now) {
+        let Some(object) = entry.wanted.clone() else {
+            return Ok(());
+        };
+        let text = |object: &Object| {
+            let invalid = |error: serde_json::Error| Error::Other(error.to_string());
+            serde_json::to_vec(object).map_err(invalid).map_err(Failure::at(key))
+        };
+        let before = match &entry.stored {
+            Some(stored) if stored.object == object => return Ok(()),
+            Some(stored) => Some(text(&stored.object)?),
+            None => self.config.get(key).map_err(Failure::at(key))?,
+        };
+        let text = text(&object)?;
+        match self.replace(key, before, &text, now) {
             Ok(changed) => {
-                self.note(key, Some((xxh3_64(&text), text.len())));
+                let text = (xxh3_64(&text), text.len());
+                self.note(key, Some(Stored { object, text }));
                 if changed {
                     self.unannounced.insert(Arc::clone(key));
                 }
                 Ok(())
             }
             Err(failure) => {
-                if let Failure::Lost { .. } = failure {
+                if !matches!(failure, Failure::Store { error: Error::Full, .. }) {
+                    // It is not known what is there.
                     self.note(key, None);
                     self.unannounced.insert(Arc::clone(key));
                 }
@@ -380,7 +354,8 @@ impl<Z: Zone> Publisher<Z> {
     }
 
     fn remove(&mut self, key: &Arc<str>, now: u64) -> Result<(), Failure> {
-        if self.erase(key, now)? {
+        let known = self.entries.get(key).is_some_and(|entry| entry.stored.is_some());
+        if self.erase(key, known, now)? {
             self.unannounced.insert(Arc::clone(key));
         }
         self.note(key, None);
@@ -389,18 +364,17 @@ impl<Z: Zone> Publisher<Z> {
     }
 
     /// Notes what is in the dictionary under a key.
-    fn note(&mut self, key: &Arc<str>, stored: Option<(u64, usize)>) {
-        let size = |stored: Option<(u64, usize)>| stored.map_or(0, |(_, length)| footprint(key.len(), length));
+    fn note(&mut self, key: &Arc<str>, stored: Option<Stored>) {
+        let size = |stored: &Option<Stored>| stored.as_ref().map_or(0, |stored| footprint(key.len(), stored.text.1));
         let entry = self.entries.entry(Arc::clone(key)).or_default();
-        self.used = (self.used + size(stored)).saturating_sub(size(entry.stored));
+        self.used = (self.used + size(&stored)).saturating_sub(size(&entry.stored));
         let count = &mut self.counts[rank(key)];
         *count = (*count + usize::from(stored.is_some())).saturating_sub(usize::from(entry.stored.is_some()));
         entry.stored = stored;
     }
 
-    /// Stores a text, unless it is there already. If that fails what was there before is there again.
-    fn replace(&mut self, key: &str, text: &[u8], now: u64) -> Result<bool, Failure> {
-        let before = self.config.get(key).map_err(Failure::at(key))?;
+    /// Stores a text in place of another, unless they are the same. If that fails what was there before is there again.
+    fn replace(&mut self, key: &str, before: Option<Vec<u8>>, text: &[u8], now: u64) -> Result<bool, Failure> {
         if before.as_deref() == Some(text) {
             return Ok(false);
         }
@@ -423,7 +397,12 @@ impl<Z: Zone> Publisher<Z> {
     /// Fails if there is no room for a value of another length. The dictionary gives up the old value before it looks for
     /// room, so whoever reads in between, or finds this process killed there, would miss the key.
     fn try_room(&self, key: &str, before: usize, length: usize) -> Result<(), Failure> {
-        if footprint(key.len(), before) == footprint(key.len(), length) {
+        let needed = footprint(key.len(), length);
+        if footprint(key.len(), before) == needed {
+            return Ok(());
+        }
+        let free = self.config.space().map_or(0, |space| space.free);
+        if needed <= PAGE && free >= PLENTY {
             return Ok(());
         }
         let trial = vec![b' '; (key.len() + length).saturating_sub(TRIAL.len())];
@@ -431,8 +410,9 @@ impl<Z: Zone> Publisher<Z> {
         self.config.delete(TRIAL).map_err(Failure::at(key))
     }
 
-    fn erase(&mut self, key: &str, now: u64) -> Result<bool, Failure> {
-        if self.config.get(key).map_err(Failure::at(key))?.is_none() {
+    /// Deletes a key, and tells whether it was there.
+    fn erase(&mut self, key: &str, known: bool, now: u64) -> Result<bool, Failure> {
+        if !known && self.config.get(key).map_err(Failure::at(key))?.is_none() {
             return Ok(false);
         }
         self.begin(now)?;
@@ -446,7 +426,14 @@ impl<Z: Zone> Publisher<Z> {
         if !first && self.unannounced.is_empty() && !self.everything {
             return Ok(None);
         }
-        let version = self.begin(now)?;
+        let mut version = self.begin(now)?;
+        if let Some(last) = self.announced()?.filter(|last| *last >= version) {
+            // The writer before announced something between its last look at who owns the dictionary and now.
+            version = last + 1;
+            self.set_number(BEGUN, version)?;
+            self.writing = Some(version);
+            self.everything = true;
+        }
         let changed = (!self.everything).then_some(&self.unannounced);
         let longest = journal::longest(self.version.space().map(|space| space.capacity));
         let entry = journal::entry(version, changed, longest);

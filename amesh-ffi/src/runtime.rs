@@ -51,26 +51,26 @@ pub(crate) fn spawn(
     settings: Settings,
 ) -> io::Result<()> {
     let work = move || {
-        keep_on(
-            || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        keep_on(RESTART, || {
+            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime.block_on(follow(config, version, client.clone(), &settings)),
                 Err(error) => tracing::error!(%error, "no event loop can be made"),
-            },
-        );
+            }
+        });
     };
     shdict::without_signals(|| thread::Builder::new().name("amesh".to_owned()).spawn(work)).map(drop)
 }
 
 /// Does the work until it is done; after a panic it is begun anew, later each time.
-fn keep_on(mut work: impl FnMut()) {
-    let (mut wait, longest) = RESTART;
+fn keep_on((first, longest): (Duration, Duration), mut work: impl FnMut()) {
+    let mut wait = first;
     loop {
         let began = Instant::now();
         if catch_unwind(AssertUnwindSafe(&mut work)).is_ok() || !shdict::is_open() {
             return;
         }
         if began.elapsed() > longest {
-            wait = RESTART.0;
+            wait = first;
         }
         tracing::error!(
             retry_s = wait.as_secs(),
@@ -212,5 +212,22 @@ async fn until(moment: Option<tokio::time::Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_panic_the_work_is_begun_anew() {
+        let mut runs = 0;
+        let began = Instant::now();
+        keep_on((Duration::from_millis(10), Duration::from_millis(15)), || {
+            runs += 1;
+            assert!(runs > 3, "this panic is wanted");
+        });
+        assert_eq!(runs, 4);
+        assert!(began.elapsed() >= Duration::from_millis(10 + 15 + 15));
     }
 }

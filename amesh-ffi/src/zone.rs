@@ -51,11 +51,13 @@ pub(crate) trait Zone {
     fn space(&self) -> Option<Space>;
 }
 
+/// What nginx keeps beside key and value.
+const NODE: usize = 68;
+
 /// What one key takes of a dictionary's memory.
 ///
 /// nginx allocates powers of two up to half a page and whole pages above, for the node, the key and the value.
 pub(crate) fn footprint(key: usize, value: usize) -> usize {
-    const NODE: usize = 68;
     const PAGE: usize = 4096;
     let bytes = NODE + key + value;
     if bytes <= PAGE / 2 {
@@ -65,9 +67,14 @@ pub(crate) fn footprint(key: usize, value: usize) -> usize {
     }
 }
 
+/// How long a value can be in the memory that one of some length takes.
+pub(crate) fn room(key: usize, value: usize) -> usize {
+    footprint(key, value) - NODE - key
+}
+
 #[cfg(test)]
 mod tests {
-    use super::footprint;
+    use super::{footprint, room};
 
     #[test]
     fn memory_is_taken_in_powers_of_two_and_in_pages() {
@@ -80,6 +87,8 @@ mod tests {
             (20, 5000, 8192),
         ] {
             assert_eq!(footprint(key, value), expected, "{key} {value}");
+            assert_eq!(footprint(key, room(key, value)), expected, "{key} {value}");
+            assert!(footprint(key, room(key, value) + 1) > expected, "{key} {value}");
         }
     }
 }

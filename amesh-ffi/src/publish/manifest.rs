@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::zone::{Error, Zone, footprint};
+use crate::zone::{Error, Zone, footprint, room};
 
 /// How many parts there are. A change of one key rewrites one part.
 pub(crate) const PARTS: usize = 256;
@@ -76,14 +76,19 @@ impl Manifest {
     }
 
     /// The text of a part; `None` where it names nothing.
-    pub(crate) fn text(keys: &BTreeSet<Arc<str>>) -> Option<Vec<u8>> {
+    ///
+    /// Empty lines fill the memory that it takes anyway, so most changes overwrite it in place. A value of another size is
+    /// given up before the new one is stored, and a process that is killed right then leaves none.
+    pub(crate) fn text(part: usize, keys: &BTreeSet<Arc<str>>) -> Option<Vec<u8>> {
         let lines: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-        (!lines.is_empty()).then(|| lines.join("\n").into_bytes())
+        let mut text = lines.join("\n").into_bytes();
+        text.resize(room(part_key(part).len(), text.len()), b'\n');
+        (!lines.is_empty()).then_some(text)
     }
 
     /// The text of a part as it is.
     pub(crate) fn text_of(&self, part: usize) -> Option<Vec<u8>> {
-        Self::text(&self.parts[part])
+        Self::text(part, &self.parts[part])
     }
 }
 

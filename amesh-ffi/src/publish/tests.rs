@@ -82,6 +82,11 @@ fn number(world: &RefCell<World>, key: &str) -> Option<f64> {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 need 41 bits")]
+fn number_of(version: u64) -> f64 {
+    version as f64
+}
+
 fn journal(world: &RefCell<World>, version: u64) -> Option<String> {
     match world.borrow().version.get(&format!("journal/{}", version % 1024)) {
         Some(Value::Text(text)) => Some(String::from_utf8(text.clone()).expect("text")),
@@ -180,6 +185,31 @@ fn after_a_half_publish_everything_is_compared() {
 }
 
 #[test]
+fn a_version_that_the_writer_before_still_announced_is_not_used_again() {
+    let world = world(1 << 20);
+    let mut first = publisher(&world, "first");
+    first.want_only(&objects([upstream("a", 10)]));
+    first.publish(NOW).unwrap();
+    let mut second = publisher(&world, "second");
+    second.want_only(&objects([upstream("a", 20), route("r", 1, "a")]));
+    // The second has begun when the first announces what it had written.
+    let mut calls = 0;
+    while number(&world, "begun") == number(&world, "version") {
+        let from = world.borrow().calls;
+        world.borrow_mut().fail = from + calls..usize::MAX;
+        assert!(second.publish(NOW).is_err());
+        calls += 1;
+    }
+    world.borrow_mut().fail = 0..0;
+    world
+        .borrow_mut()
+        .version
+        .insert("version".to_owned(), Value::Number(number_of(NOW + 1)));
+    let published = second.publish(NOW).unwrap().unwrap();
+    assert_eq!((published.version, published.everything), (NOW + 2, true));
+}
+
+#[test]
 fn what_does_not_fit_leaves_what_was_and_is_not_announced() {
     let world = world(8 << 10);
     let old = objects([upstream("a", 10), upstream("b", 10)]);
@@ -193,7 +223,7 @@ fn what_does_not_fit_leaves_what_was_and_is_not_announced() {
     assert_eq!(failure.to_string(), "/upstreams/b: no memory");
     assert!(publisher.is_behind());
     assert_eq!(world.borrow().config, before);
-    assert_eq!(number(&world, "version"), Some(NOW as f64));
+    assert_eq!(number(&world, "version"), Some(number_of(NOW)));
     // What fits is published, and what did not is not.
     let small = objects([upstream("a", 20)]);
     publisher.want(&plan(&large, &small));
@@ -372,6 +402,14 @@ fn run(history: &[(Wanted, Event)], capacity: usize, paces: &[usize]) {
         {
             let mut world = shared.borrow_mut();
             (world.end, world.fail, world.usurp) = (None, 0..0, None);
+            if let Some(before) = world.usurped.take() {
+                // Each of so many values may be tried, given up and stored, beside `begun` and the entry.
+                let writes = world.writes - before;
+                assert!(
+                    writes <= 3 * super::TRUST + 2,
+                    "{writes} changes after somebody took over"
+                );
+            }
         }
         if matches!(event, Event::Kill(_) | Event::TakeOver(_)) {
             let mut successor = adopt(number + 1);
@@ -399,7 +437,7 @@ fn run(history: &[(Wanted, Event)], capacity: usize, paces: &[usize]) {
         _ => None,
     });
     let mut named: Vec<String> = named
-        .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+        .flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
         .collect();
     named.sort();
     assert_eq!(named, expected.into_keys().collect::<Vec<_>>());

@@ -8,7 +8,7 @@ use super::SETTINGS;
 #[must_use]
 pub fn document() -> String {
     let mut page = String::from(
-        "<!-- Printed from amesh-ffi/src/settings.rs: UPDATE=1 cargo test -p amesh-ffi --test settings -->\n\
+        "<!-- Printed from amesh-ffi/src/settings/table.rs: UPDATE=1 cargo test -p amesh-ffi --test settings -->\n\
          # Settings of the library\n\n\
          What `libxds.so` can be told. With Amesh's Lua package settings stand in APISIX's `config.yaml`, under \
          `plugin_attr.amesh`. What does not stand there, and everything for a stock `config_xds`, comes from environment \

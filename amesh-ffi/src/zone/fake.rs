@@ -41,6 +41,8 @@ pub(crate) struct World {
     pub(crate) fail: Range<usize>,
     /// At this call somebody else takes over.
     pub(crate) usurp: Option<usize>,
+    /// How many changes there were when somebody else took over.
+    pub(crate) usurped: Option<usize>,
     /// A change of this key's size fails although there seems to be room.
     pub(crate) deceit: Option<String>,
     /// How many calls changed something.
@@ -87,6 +89,7 @@ impl Fake<'_> {
         }
         if world.usurp.is_some_and(|usurp| call >= usurp) {
             world.usurp = None;
+            world.usurped = Some(world.writes);
             world
                 .version
                 .insert("owner".to_owned(), Value::Text(b"usurper".to_vec()));

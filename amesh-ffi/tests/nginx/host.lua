@@ -43,10 +43,30 @@ local function quoted(text)
     return '"' .. text:gsub('[%c"\\]', escape) .. '"'
 end
 
+-- The keys that nginx lists, and those of the manifest: nginx's list breaks when a process is killed in the middle of a
+-- call, while what is under a key can still be had.
+local function keys_of(name)
+    local dict = ngx.shared[name]
+    local keys, seen = {}, {}
+    local function add(key)
+        if not seen[key] then
+            seen[key] = true
+            keys[#keys + 1] = key
+        end
+    end
+    for _, key in ipairs(dict:get_keys(0)) do
+        add(key)
+    end
+    for part = 0, 255 do
+        local text = dict:get("/_manifest/" .. part)
+        for line in (text or ""):gmatch("[^\n]+") do
+            add(line)
+        end
+    end
+    return keys
+end
+
 local answers = {
-    ["/ping"] = function()
-        return "pong"
-    end,
     ["/version"] = function()
         local version = ngx.shared["xds-config-version"]:get("version")
         return version and string.format("%.0f", version) or "none"
@@ -64,13 +84,10 @@ local answers = {
     ["/again"] = function()
         return library and start(ngx.shared.test:get("settings"))
     end,
-    ["/set"] = function()
-        return tostring(ngx.shared[ngx.var.arg_name]:set(ngx.unescape_uri(ngx.var.arg_key), ngx.unescape_uri(ngx.var.arg_value)))
-    end,
     ["/zone"] = function()
         local dict = ngx.shared[ngx.var.arg_name]
         local fields = {}
-        for _, key in ipairs(dict:get_keys(0)) do
+        for _, key in ipairs(keys_of(ngx.var.arg_name)) do
             local value = dict:get(key)
             if type(value) == "string" then
                 fields[#fields + 1] = quoted(key) .. ":" .. quoted(value)
@@ -79,6 +96,20 @@ local answers = {
             end
         end
         return "{" .. table.concat(fields, ",") .. "}"
+    end,
+    -- Keys that are there but that nginx does not list any more.
+    ["/unlisted"] = function()
+        local listed = {}
+        for _, key in ipairs(ngx.shared["xds-config"]:get_keys(0)) do
+            listed[key] = true
+        end
+        local count = 0
+        for _, key in ipairs(keys_of("xds-config")) do
+            if not listed[key] and ngx.shared["xds-config"]:get(key) then
+                count = count + 1
+            end
+        end
+        return tostring(count)
     end,
 }
 

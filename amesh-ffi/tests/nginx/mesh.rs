@@ -33,7 +33,7 @@ impl Mesh {
         };
         mesh.next();
         for number in 0..clusters {
-            mesh.set_cluster(number, &["10.0.0.1"]);
+            mesh.set_cluster(number, &["10.0.0.1"], "");
         }
         mesh.set_routes("");
         put(
@@ -67,7 +67,7 @@ resources:
         self.plane.version(&self.pushes.to_string());
     }
 
-    fn set_cluster(&self, number: usize, hosts: &[&str]) {
+    fn set_cluster(&self, number: usize, hosts: &[&str], more: &str) {
         let mut endpoints = String::new();
         for host in hosts {
             write!(
@@ -86,6 +86,7 @@ resources:
     type: STATIC
     connect_timeout: 1s
     load_assignment: {{cluster_name: c{number}, endpoints: [{{lb_endpoints: [{endpoints}]}}]}}
+    {more}
 "#
             ),
         );
@@ -111,7 +112,14 @@ resources:
     /// A push that changes the endpoints of a cluster.
     pub(crate) fn push_cluster(&mut self, number: usize, hosts: &[&str]) {
         self.next();
-        self.set_cluster(number, hosts);
+        self.set_cluster(number, hosts, "");
+        self.plane.push(ResourceType::Cluster, &[&format!("c{number}")]);
+    }
+
+    /// A push that gives a cluster more fields.
+    pub(crate) fn push_cluster_with(&mut self, number: usize, more: &str) {
+        self.next();
+        self.set_cluster(number, &["10.0.0.1"], more);
         self.plane.push(ResourceType::Cluster, &[&format!("c{number}")]);
     }
 
@@ -128,7 +136,7 @@ resources:
         self.next();
         let names: Vec<String> = (0..before.max(clusters)).map(|number| format!("c{number}")).collect();
         for number in before..clusters {
-            self.set_cluster(number, &["10.0.0.1"]);
+            self.set_cluster(number, &["10.0.0.1"], "");
         }
         for number in clusters..before {
             self.plane.remove(ResourceType::Cluster, &format!("c{number}"));

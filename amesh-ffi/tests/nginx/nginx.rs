@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A running nginx; it ends with this value.
 pub(crate) struct Nginx {
     folder: tempfile::TempDir,
-    binary: PathBuf,
     port: u16,
     child: Child,
 }
@@ -62,8 +61,8 @@ impl Nginx {
     pub(crate) fn start(setup: &Setup<'_>) -> Option<Self> {
         let (binary, modules) = find()?;
         let folder = tempfile::tempdir().expect("a folder");
-        // Workers may run as another user.
-        let open = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+        // Workers run as another user, and one of them makes the wake-up socket here.
+        let open = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o777);
         fs::set_permissions(folder.path(), open).expect("permissions");
         let port = free_port();
         let dir = folder.path().display().to_string();
@@ -89,13 +88,8 @@ impl Nginx {
         command.args(["-p", &dir, "-c", "nginx.conf", "-e", "error.log"]);
         command.env_clear().envs(setup.variables.iter().copied());
         let child = command.stdin(Stdio::null()).spawn().expect("nginx runs");
-        let nginx = Self {
-            folder,
-            binary,
-            port,
-            child,
-        };
-        nginx.wait_until("nginx answers", || nginx.try_get("/ping").is_some());
+        let nginx = Self { folder, port, child };
+        nginx.wait_until("the library was called", || nginx.try_get("/started").is_some());
         Some(nginx)
     }
 
@@ -169,9 +163,21 @@ impl Nginx {
 
     /// Sends a signal to the master or to a worker.
     pub(crate) fn signal(&self, signal: &str, process: Option<u32>) {
+        assert!(
+            self.try_signal(signal, process),
+            "{signal} {process:?}; the log: {}",
+            self.log()
+        );
+    }
+
+    /// The same for a process that may be gone.
+    pub(crate) fn try_signal(&self, signal: &str, process: Option<u32>) -> bool {
         let process = process.unwrap_or(self.child.id()).to_string();
-        let kill = Command::new("kill").args(["-s", signal, &process]).status();
-        assert!(kill.expect("kill runs").success(), "{signal} {process}");
+        let kill = Command::new("kill")
+            .args(["-s", signal, &process])
+            .stderr(Stdio::null())
+            .status();
+        kill.expect("kill runs").success()
     }
 
     /// Has it read its configuration again: new workers come, and the old ones go.
@@ -202,11 +208,6 @@ impl Nginx {
             assert!(began.elapsed() < PATIENCE, "{what}, in time; the log: {}", self.log());
             std::thread::sleep(Duration::from_millis(5));
         }
-    }
-
-    /// The folder of the binary, for messages.
-    pub(crate) fn binary(&self) -> &Path {
-        &self.binary
     }
 }
 

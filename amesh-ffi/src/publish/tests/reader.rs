@@ -80,18 +80,14 @@ impl Follower {
                 self.reading = Some((version, keys.into_iter().collect()));
                 continue;
             };
-            match keys.pop_front() {
-                Some(key) => {
-                    let object = object(world, &key);
-                    match object {
-                        Some(object) => drop(self.objects.insert(key, object)),
-                        None => drop(self.objects.remove(&key)),
-                    }
-                }
-                None => {
-                    self.version = Some(*version);
-                    self.reading = None;
-                }
+            let Some(key) = keys.pop_front() else {
+                self.version = Some(*version);
+                self.reading = None;
+                continue;
+            };
+            match object(world, &key) {
+                Some(object) => drop(self.objects.insert(key, object)),
+                None => drop(self.objects.remove(&key)),
             }
         }
     }

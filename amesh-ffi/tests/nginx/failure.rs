@@ -1,0 +1,92 @@
+//! A dictionary that is full, and an agent that is killed in the middle of its work.
+
+use std::time::Duration;
+
+use crate::mesh::Mesh;
+use crate::nginx::Nginx;
+use crate::stock;
+
+/// Fails if a route refers to what is not there. All values are whole, or they could not be read.
+fn check(nginx: &Nginx) -> usize {
+    let objects = nginx.objects();
+    for (key, route) in objects.iter().filter(|(key, _)| key.starts_with("/routes/")) {
+        if let Some(upstream) = route["upstream_id"].as_str() {
+            assert!(
+                objects.contains_key(&format!("/upstreams/{upstream}")),
+                "{key} refers to {upstream}"
+            );
+        }
+    }
+    objects.len()
+}
+
+/// Waits until the routes of every host have that path.
+fn settle(nginx: &Nginx, path: &str) {
+    nginx.wait_until("the last publish", || {
+        let objects = nginx.objects();
+        let routes = objects.iter().filter(|(key, _)| key.starts_with("/routes/"));
+        routes.filter(|(_, route)| route.to_string().contains(path)).count() == 100
+    });
+}
+
+#[test]
+fn a_full_dictionary_keeps_what_it_has_and_recovers() {
+    let mut mesh = Mesh::start(5);
+    let Some(nginx) = stock(&mesh, "512k") else { return };
+    nginx.wait_until("the first publish", || nginx.version().is_some());
+    let (before, version) = (nginx.objects(), nginx.version());
+    mesh.push_clusters(3000);
+    nginx.wait_until("the failure", || nginx.status()["failure"].is_string());
+    let failure = nginx.status()["failure"].as_str().expect("a text").to_owned();
+    assert!(failure.ends_with("no memory"), "{failure}");
+    assert!(nginx.log().contains("nothing is published"), "{}", nginx.log());
+    assert_eq!(nginx.version(), version);
+    let now = nginx.objects();
+    for (key, object) in &before {
+        assert_eq!(now.get(key), Some(object), "{key}");
+    }
+    check(&nginx);
+
+    mesh.push_clusters(5);
+    nginx.wait_until("what there was", || nginx.objects() == before);
+    nginx.wait_until("the status", || nginx.status()["failure"].is_null());
+    assert!(nginx.log().contains("in step again"), "{}", nginx.log());
+}
+
+#[test]
+fn an_agent_killed_in_the_middle_of_publishes_leaves_whole_values() {
+    let kills: u64 = std::env::var("AMESH_KILLS").map_or(20, |text| text.parse().expect("a number"));
+    let mut mesh = Mesh::start(100);
+    let Some(nginx) = stock(&mesh, "4m") else { return };
+    nginx.wait_until("the first publish", || nginx.version().is_some());
+    mesh.push_routes("last");
+    settle(&nginx, "last");
+    let expected = nginx.objects();
+    let mut version = nginx.version();
+    for round in 0..kills {
+        let agent = nginx.agent();
+        // Names of other lengths, so that values change their places.
+        let name = "p".repeat(usize::try_from(round).expect("a number") % 50 + 1);
+        mesh.push_routes(&name);
+        // From before the publish until after it.
+        std::thread::sleep(Duration::from_micros(round * 7919 % 12_000));
+        // After so many kills in the middle of a call it may have crashed by itself.
+        nginx.try_signal("KILL", Some(agent));
+        check(&nginx);
+        nginx.wait_until("a new agent", || nginx.agent() != agent);
+        check(&nginx);
+        assert!(nginx.version() >= version, "{:?} {version:?}", nginx.version());
+        version = nginx.version();
+    }
+    mesh.push_routes("last");
+    settle(&nginx, "last");
+    assert_eq!(nginx.objects(), expected);
+    let log = nginx.log();
+    eprintln!(
+        "{kills} kills: {} in the middle of a publish, {} with a dictionary locked; afterwards {} crashes, {} keys not listed",
+        log.matches("everything=true").count(),
+        log.matches("was locked by").count(),
+        log.matches("exited on signal 11").count(),
+        nginx.get("/unlisted")
+    );
+}
