@@ -15,6 +15,14 @@ function _M.version(versions)
 end
 
 
+--- Whether the values stand as `version` says. While a publish is being written, one that is read may be of the next
+-- version. A writer that does not tell has nothing said against it.
+function _M.settled(versions, version)
+    local begun = tonumber((versions:get("begun")))
+    return begun == nil or begun == version
+end
+
+
 -- Adds the keys of one publish to `keys`. False where the entry cannot tell them.
 local function read_entry(versions, version, keys, seen_keys)
     local entry = versions:get("journal/" .. format("%.0f", version % RING))

@@ -6,6 +6,8 @@ local tostring = tostring
 -- A timer keeps the memory of all its rounds until it ends.
 local ROUNDS = 1000
 local AFTER_ERROR = 1
+-- A publish takes microseconds, a large one milliseconds.
+local WHILE_WRITING = 0.005
 
 local _M = {ROUNDS = ROUNDS}
 
@@ -14,10 +16,12 @@ local _M = {ROUNDS = ROUNDS}
 -- called after each run with what `sync` returned)
 function _M.start(deps, sync)
     local function round(waker)
-        local done, err = sync()
+        local done, err, again = sync()
         deps.after(done, err)
         if err then
             deps.sleep(AFTER_ERROR)
+        elseif again then
+            deps.sleep(WHILE_WRITING)
         else
             waker:wait()
         end

@@ -19,6 +19,11 @@ local sort = table.sort
 -- Refused objects that the status names; the rest is counted.
 local NAMED_REJECTS = 20
 
+-- How often a run is put off, and a first read made again, because a publish is being written. A writer that died in the
+-- middle of one never ends it.
+local PUT_OFF = 20
+local READ_AGAIN = 5
+
 -- Objects that others are checked against come first. The rest has no order, as nothing runs in between.
 local RANK = {
     ["/plugins"] = 1,
@@ -45,34 +50,37 @@ local STARTING = '{"id":"amesh-starting","uri":"/*","upstream":{"type":"roundrob
 local _M = {}
 
 
-local function group_by_kind(keys)
+-- The values of `keys`, by kind, of the kinds that are `wanted` (a function).
+local function read_values(config, keys, wanted)
     local groups = {}
     for _, key in ipairs(keys) do
         local kind, id = journal.split(key)
-        local group = groups[kind]
-        if not group then
-            group = {}
-            groups[kind] = group
+        if wanted(kind) then
+            local group = groups[kind]
+            if not group then
+                group = {}
+                groups[kind] = group
+            end
+            group[#group + 1] = {key = key, id = id, text = (config:get(key))}
         end
-        group[#group + 1] = {key = key, id = id}
     end
     return groups
 end
 
 
-local function apply_keys(obj, keys, config)
-    for _, entry in ipairs(keys or {}) do
+local function apply_values(obj, group)
+    for _, entry in ipairs(group or {}) do
         -- `/routes` is no route, and `/plugins/a` is not the list of plugins.
         if (entry.id == nil) == (obj.single_item == true) then
-            obj:apply(entry.id, entry.key, (config:get(entry.key)))
+            obj:apply(entry.id, entry.key, entry.text)
         end
     end
 end
 
 
-local function drop_absent(obj, keys)
+local function drop_absent(obj, group)
     local present = {}
-    for _, entry in ipairs(keys or {}) do
+    for _, entry in ipairs(group or {}) do
         present[entry.id or entry.key] = true
     end
     obj:keep_only(present)
@@ -92,8 +100,8 @@ function _M.new(deps)
     -- by key, what `fetch_created_obj` finds; and which of them are kept in step, in order
     local created = {}
     local synced = {}
-    -- `listing`: the keys by kind as found when the first object was made, until the loop takes over
-    local state = {loop_started = false, applied = nil, listing = nil, error = nil}
+    -- `everything`: what was there when the first object was made, until the loop takes over
+    local state = {loop_started = false, applied = nil, everything = nil, put_off = 0, error = nil}
 
     local provider = {local_conf = deps.local_conf}
 
@@ -103,16 +111,28 @@ function _M.new(deps)
     end
 
 
-    -- Keys listed now hold at least what `version` says. A later version is applied by the loop.
-    local function list()
-        if state.listing then
-            return state.listing
+    local function kept(kind)
+        return KEPT_IN_AGENT[kind] or not deps.in_agent()
+    end
+
+
+    -- Everything that is published, read once for all objects that are made before the loop takes over. It is of one
+    -- version if the writer leaves a moment for it; otherwise the loop's first run puts it right.
+    local function read_everything()
+        if state.everything then
+            return state.everything
         end
-        local version = journal.version(versions)
-        local keys = version and config:get_keys(0)
-        state.listing = keys and next(keys) and group_by_kind(keys) or {}
-        state.applied = keys and next(keys) and version or nil
-        return state.listing
+        local version, keys
+        for _ = 1, READ_AGAIN do
+            version = journal.version(versions)
+            keys = version and config:get_keys(0) or {}
+            state.everything = read_values(config, keys, kept)
+            if not version or journal.settled(versions, version) then
+                break
+            end
+        end
+        state.applied = next(keys) and version or nil
+        return state.everything
     end
 
 
@@ -121,9 +141,12 @@ function _M.new(deps)
             if not state.applied then
                 return
             end
-            apply_keys(obj, group_by_kind(config:get_keys(0))[obj.key], config)
+            local function this(kind)
+                return kind == obj.key
+            end
+            apply_values(obj, read_values(config, config:get_keys(0), this)[obj.key])
         else
-            apply_keys(obj, list()[obj.key], config)
+            apply_values(obj, read_everything()[obj.key])
             if not state.applied and obj.key == STARTING_KIND then
                 obj:apply(STARTING_ID, STARTING_KIND .. "/" .. STARTING_ID, STARTING)
             end
@@ -146,7 +169,7 @@ function _M.new(deps)
 
         local before = created[key]
         created[key] = obj
-        if automatic and (KEPT_IN_AGENT[key] or not deps.in_agent()) then
+        if automatic and kept(key) then
             -- A plugin that is loaded again makes its object again.
             for index, other in ipairs(synced) do
                 if other == before then
@@ -211,7 +234,7 @@ function _M.new(deps)
 
     local function run()
         -- What `new` loaded with is done: from here on the journal tells.
-        state.loop_started, state.listing = true, nil
+        state.loop_started, state.everything = true, nil
 
         local version, keys = journal.read(versions, state.applied)
         if not version or version == state.applied then
@@ -227,10 +250,17 @@ function _M.new(deps)
             end
         end
 
-        local groups = group_by_kind(keys)
+        -- Read before anything is applied: a route of the next publish would find none of its new upstreams.
+        local groups = read_values(config, keys, kept)
+        if not journal.settled(versions, version) and state.put_off < PUT_OFF then
+            state.put_off = state.put_off + 1
+            return false, nil, true
+        end
+        state.put_off = 0
+
         for _, obj in ipairs(synced) do
             if not obj.closed then
-                apply_keys(obj, groups[obj.key], config)
+                apply_values(obj, groups[obj.key])
                 if full then
                     drop_absent(obj, groups[obj.key])
                 end
@@ -243,9 +273,11 @@ function _M.new(deps)
 
 
     --- Brings all objects up to the version that is published.
-    -- @return true where something was applied, false where nothing is new, nil and the reason after an error
+    -- @return true where something was applied, false where nothing is new, nil after an error
+    -- @return the reason of an error
+    -- @return true where something is being written: to be called again in a moment
     function provider.sync()
-        local called, done, err = pcall(run)
+        local called, done, err, again = pcall(run)
         if not called then
             -- The next run reads the same keys again: what was applied is equal then, and is told with the rest.
             done, err = nil, done
@@ -258,7 +290,7 @@ function _M.new(deps)
             return nil, state.error
         end
         state.error = nil
-        return done
+        return done, nil, again
     end
 
 

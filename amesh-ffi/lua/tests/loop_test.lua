@@ -57,6 +57,12 @@ return {
         equal(#w.slept, 3)
         equal(w.after[3][2], "broken")
     end},
+    {"what is being written is looked at again in a moment", function()
+        local w = world(3)
+        w.run(function() return false, nil, true end)
+        equal(w.waits, 0)
+        equal(w.slept[1], 0.005)
+    end},
     {"what nobody expected does not end the loop", function()
         local w = world(3, {after = function() error("unexpected") end})
         w.run(function() return true end)

@@ -181,6 +181,48 @@ return {
         equal(told, 3, "what was there, and both changes")
         equal(provider.report().error, nil)
     end},
+    {"values of a publish that is being written are not served before it is announced", function()
+        local provider, deps = fake.provider()
+        publish(deps, {{"/upstreams/u", "{}"}, {"/routes/a", "{upstream='u'}"}})
+        local routes = provider.new("/routes", AUTO)
+        local upstreams = provider.new("/upstreams", AUTO)
+        provider.sync()
+
+        local version = publish(deps, {{"/routes/a", "{upstream='u', n=1}"}})
+        deps.versions:set("begun", version + 1)
+        deps.config:set("/upstreams/new", "{}")
+        deps.config:set("/routes/a", "{upstream='new'}")
+        local done, err, again = provider.sync()
+        equal(done, false)
+        equal(err, nil)
+        equal(again, true)
+        equal(routes:get("a").value.upstream, "u")
+
+        publish(deps, {{"/upstreams/new", "{}"}, {"/routes/a", "{upstream='new'}"}})
+        done, err, again = provider.sync()
+        equal(done, true)
+        equal(err or again, nil)
+        equal(routes:get("a").value.upstream, "new")
+        equal(upstreams.count, 2)
+    end},
+    {"a writer that died in the middle of a publish does not stop the readers", function()
+        local provider, deps = fake.provider()
+        local version = publish(deps, {{"/routes/a", "{n=1}"}})
+        deps.versions:set("begun", version + 1)
+        local routes = provider.new("/routes", AUTO)
+        equal(routes:get("a").value.n, 1, "a new worker starts with what is there")
+        equal(provider.sync(), false)
+
+        version = publish(deps, {{"/routes/a", "{n=2}"}})
+        deps.versions:set("begun", version + 1)
+        local tries = 0
+        repeat
+            local _, _, again = provider.sync()
+            tries = tries + 1
+        until not again
+        equal(tries, 21)
+        equal(routes:get("a").value.n, 2)
+    end},
     {"a dictionary that somebody emptied deletes nothing", function()
         local provider, deps = fake.provider()
         publish(deps, {{"/routes/a", "{}"}})

@@ -20,6 +20,8 @@ end
 -- @param everything writes `*` in place of the keys
 function _M.publish(config, versions, put, delete, everything)
     local lines = {}
+    local version = (versions:get("version") or FIRST) + 1
+    checked(versions:safe_set("begun", version))
     checked(config:safe_set("/_sentinel", "{}"))
     for _, entry in ipairs(put or {}) do
         checked(config:safe_set(entry[1], entry[2]))
@@ -30,7 +32,6 @@ function _M.publish(config, versions, put, delete, everything)
         lines[#lines + 1] = key
     end
 
-    local version = (versions:get("version") or FIRST) + 1
     local head = format("%.0f", version)
     local keys = everything and "*" or table.concat(lines, "\n")
     checked(versions:safe_set("journal/" .. format("%.0f", version % RING), head .. "\n" .. keys))
