@@ -29,6 +29,10 @@ doc:
 test *args:
     cargo test --workspace --locked {{ args }}
 
+# The Lua package: lint, and the tests that need LuaJIT alone (needs luajit and luacheck).
+lua:
+    bash amesh-ffi/lua/tests/check.sh
+
 # Rewrites what is printed or recorded: golden outputs, snapshots, docs/coverage.md, docs/findings.md. Read the diff.
 update:
     UPDATE=1 INSTA_UPDATE=always cargo test --workspace --locked

@@ -125,8 +125,7 @@ local function read_item(self, id, key, text)
         value.id = id
     end
 
-    -- Equal in every worker, because plugins make keys of shared memory from it: a counter of each worker would give
-    -- each worker its own rate limit.
+    -- Made of the content, so it is equal in every worker and again after a reload.
     local item = {key = key, modifiedIndex = deps.hash(text), value = value}
     if self.filter and not self.single_item then
         local called, reason = pcall(self.filter, item)

@@ -247,8 +247,7 @@ function _M.new(deps)
     function provider.sync()
         local called, done, err = pcall(run)
         if not called then
-            -- Whatever was half done is compared again.
-            state.applied = nil
+            -- The next run reads the same keys again: what was applied is equal then, and is told with the rest.
             done, err = nil, done
         end
         if done == nil then

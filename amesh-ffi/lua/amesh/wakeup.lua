@@ -8,8 +8,9 @@ local setmetatable = setmetatable
 local tostring = tostring
 
 local FAST = 0.05
--- How long between two tries to connect.
+-- How long until the first try to connect again, and how long between two at most: nginx logs each that fails.
 local RECONNECT = 1
+local RECONNECT_MOST = 32
 -- More than one byte waiting is one wake-up.
 local MANY = 4096
 
@@ -21,7 +22,7 @@ local _M = {FAST = FAST, RECONNECT = RECONNECT}
 
 --- @param deps `path` (nil: no socket), `poll_interval`, `tcp` (makes a cosocket), `sleep`, `now`, `log`
 function _M.new(deps)
-    return setmetatable({deps = deps, tried = nil, reported = nil}, mt)
+    return setmetatable({deps = deps, tried = nil, pause = RECONNECT, reported = nil}, mt)
 end
 
 
@@ -29,7 +30,7 @@ end
 local function connect(self)
     local deps = self.deps
     local now = deps.now()
-    if self.tried and now - self.tried < RECONNECT then
+    if self.tried and now - self.tried < self.pause then
         return false
     end
     self.tried = now
@@ -41,6 +42,7 @@ local function connect(self)
         ok, err = sock:connect("unix:" .. deps.path)
     end
     if not ok then
+        self.pause = math.min(2 * self.pause, RECONNECT_MOST)
         if self.reported ~= err then
             self.reported = err
             deps.log.warn("amesh: no wake-ups from ", deps.path, ", looking every ", FAST, " s instead: ",
@@ -49,6 +51,7 @@ local function connect(self)
         return false
     end
 
+    self.pause = RECONNECT
     if self.reported then
         deps.log.warn("amesh: wake-ups come again from ", deps.path)
         self.reported = nil

@@ -155,14 +155,19 @@ return {
         equal(err, "missing `key` argument")
         provider.new():server_version()
     end},
-    {"an error is told once, and then everything is compared", function()
+    {"an error is told once, and what was missed is read and told afterwards", function()
         local provider, deps = fake.provider()
         publish(deps, {{"/routes/a", "{}"}})
         local routes = provider.new("/routes", AUTO)
         provider.sync()
+        local told = 0
+        routes:subscribe(function(changes) told = told + #changes end)
         publish(deps, {{"/routes/a", "{n=2}"}, {"/routes/b", "{}"}})
         local get = deps.config.get
-        deps.config.get = function() error("no memory") end
+        deps.config.get = function(self, key)
+            if key == "/routes/b" then error("no memory") end
+            return get(self, key)
+        end
         for _ = 1, 3 do
             local done, err = provider.sync()
             equal(done, nil)
@@ -173,6 +178,7 @@ return {
         deps.config.get = get
         equal(provider.sync(), true)
         equal(routes.count, 2)
+        equal(told, 3, "what was there, and both changes")
         equal(provider.report().error, nil)
     end},
     {"a dictionary that somebody emptied deletes nothing", function()

@@ -73,8 +73,12 @@ return {
         equal(#w.slept, 30)
         equal(#w.log.lines.warn, 1, "logged once")
         fake.contains(w.log.lines.warn[1], "connection refused")
+        for _ = 1, 1200 do
+            w.waker:wait()
+        end
+        equal(w.connects, 6, "later and later: at 1, 3, 7, 15 and 31 seconds")
         w.refuse = nil
-        for _ = 1, 30 do
+        for _ = 1, 30 * 20 do
             w.waker:wait()
         end
         equal(#w.log.lines.warn, 2)

@@ -82,6 +82,9 @@ class Backend:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Head and body in one packet: nobody waits for an acknowledgement.
+            wbufsize = -1
+            disable_nagle_algorithm = True
 
             def do_GET(self):
                 body = f"{outer.name} {self.path}".encode()
@@ -89,6 +92,7 @@ class Backend:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+                self.wfile.flush()
 
             def log_message(self, *args):
                 pass
@@ -146,7 +150,11 @@ class Gateway:
         conf.mkdir()
         # JSON is YAML.
         (conf / "config.yaml").write_text(json.dumps(config))
-        self.start()
+        try:
+            self.start()
+        except RuntimeError:
+            self.close()
+            raise
 
     def start(self):
         env = dict(os.environ, CONTROL_PORT=str(self.control), STATUS_PORT=str(self.status))

@@ -209,19 +209,26 @@ class Kinds(Test):
             self.assertEqual(statuses, [200, 200, 503, 503])
 
 
-class Limits(Test):
-    """A limit counts in shared memory, so an object has to be the same one in each worker."""
+class Versions(Test):
+    """An unchanged object has the same version in each worker, whatever the worker has seen before."""
 
     def test(self):
-        limit = {"limit-count": {"count": 10, "time_window": 60, "key": "constant", "key_type": "constant"}}
-        self.publish(put(("upstreams", upstream("u", self.one.port))))
-        # One worker has seen other changes than the other.
+        self.publish(put(("upstreams", upstream("u", self.one.port)), ("routes", route("r", upstream_id="u"))))
         victim = self.gateway.workers()[0]
         os.kill(victim, signal.SIGKILL)
         self.assertTrue(wait(lambda: len(self.gateway.workers()) == 2 and victim not in self.gateway.workers()))
-        self.publish(put(("routes", route("r", upstream_id="u", plugins=limit))))
-        statuses = [ask(self.gateway.port)[0] for _ in range(40)]
-        self.assertEqual(statuses.count(200), 10)
+        for port in (1000, 1001):
+            self.publish(put(("upstreams", upstream("other", port))))
+
+        def versions(path):
+            return {json.loads(ask(self.gateway.control, path)[1])["modifiedIndex"] for _ in range(40)}
+
+        self.assertEqual(len(versions("/v1/route/r")), 1)
+        before = versions("/v1/upstream/u")
+        self.publish(put(("upstreams", upstream("u", self.two.port))))
+        after = versions("/v1/upstream/u")
+        self.assertEqual((len(before), len(after)), (1, 1))
+        self.assertNotEqual(before, after)
 
 
 class Plugins(Test):
