@@ -110,8 +110,8 @@ local function changes()
         assert(support.ask(made, vars) == "r77")
         looked = math.min(looked, os.clock() - start)
     end
-    print(string.format("10,000 hosts with 20,000 routes: built in %.0f ms; a change of one: median %.0f us, 99 %% %.0f us; "
-        .. "without news: %.1f ms", built * 1e3, times[1000] * 1e6, times[1980] * 1e6, looked * 1e3))
+    print(string.format("10,000 hosts with 20,000 routes: built in %.0f ms; a change of one: median %.0f us, "
+        .. "99 %% %.0f us; without news: %.1f ms", built * 1e3, times[1000] * 1e6, times[1980] * 1e6, looked * 1e3))
 end
 
 changes()
@@ -135,5 +135,6 @@ for _, case in ipairs(CASES) do
         end
     end
     local theirs, ours = best.radixtree_host_uri, best.amesh
-    print(string.format("| %s | %.0f, %.1f us | %.0f, %.1f us |", case.name, theirs.rate, theirs.cpu, ours.rate, ours.cpu))
+    print(string.format("| %s | %.0f, %.1f us | %.0f, %.1f us |", case.name, theirs.rate, theirs.cpu, ours.rate,
+        ours.cpu))
 end
