@@ -36,20 +36,23 @@ impl Apisix {
 
     /// Starts it with that file in its folder `conf`.
     pub(crate) fn start_with(home: &Path, file: &str, text: &str) -> Self {
+        Self::start_on(home, file, text, &[free_port()])
+    }
+
+    /// Starts it with that file in its folder `conf`, on some ports of 127.0.0.1.
+    pub(crate) fn start_on(home: &Path, file: &str, text: &str, ports: &[u16]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("conf")).expect("a directory");
         fs::write(dir.path().join("conf").join(file), text).expect("the file");
-        let (port, control) = (free_port(), free_port());
         let apisix = Self {
             home: home.to_owned(),
             dir,
-            port,
-            control,
+            port: ports[0],
+            control: free_port(),
         };
-        assert!(
-            apisix.script("run-standalone.sh", &[&port.to_string()]),
-            "APISIX starts"
-        );
+        let listen: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let listen: Vec<&str> = listen.iter().map(String::as_str).collect();
+        assert!(apisix.script("run-standalone.sh", &listen), "APISIX starts");
         apisix
     }
 

@@ -12,7 +12,7 @@ use crate::model::answer::{Answer, Outcome};
 use crate::model::apisix::{self, Verdict};
 use crate::model::nginx::Connection;
 use crate::model::request::Request;
-use crate::real::apisix::Apisix;
+use crate::real::apisix::{Apisix, Router};
 use crate::real::client::Client;
 use crate::real::{backend, count, free_ports, path_from};
 
@@ -51,7 +51,7 @@ fn the_model_chooses_as_apisix_does() {
         models.push(model);
     }
     let ready = b"GET /ready HTTP/1.1\r\nHost: ready\r\n\r\n";
-    let _running = Apisix::start(&home, &ports, &json!({"routes": all}), ready);
+    let _running = Apisix::start(&home, Router::Stock, &ports, &json!({"routes": all}), ready);
 
     let mut clients: BTreeMap<SocketAddr, Client> = BTreeMap::new();
     let (mut hits, mut misses) = (0_u32, 0_u32);
@@ -113,7 +113,7 @@ fn the_model_forwards_as_apisix_does() {
     routes.push(answering("ready", json!({"uri": "/ready", "hosts": ["ready"]})));
     let configuration = json!({"routes": routes, "upstreams": model.upstreams.values().collect::<Vec<_>>()});
     let ready = b"GET /ready HTTP/1.1\r\nHost: ready\r\n\r\n";
-    let _running = Apisix::start(&home, &ports, &configuration, ready);
+    let _running = Apisix::start(&home, Router::Stock, &ports, &configuration, ready);
 
     let to = SocketAddr::new(LOOPBACK, ports[0]);
     let mut client = Client::new(to);

@@ -1,4 +1,5 @@
-//! A real APISIX, with what the translator made of many tables, against the model of Envoy.
+//! A real APISIX, with what the translator made of many tables, against the model of Envoy: with APISIX's own router and
+//! with Amesh's.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use crate::generate::samples;
 use crate::generate::table::{CLUSTERS, DESTINATIONS, PORTS, Table, by_destination, by_port, with_fractions};
 use crate::model::answer::{Answer, Outcome};
 use crate::model::apisix;
-use crate::real::apisix::Apisix;
+use crate::real::apisix::{Apisix, Router};
 use crate::real::client::{Client, Response};
 use crate::real::{Namespace, backend, count, free_ports, path_from, redirected};
 use crate::translated::{arrives_at, translated};
@@ -78,8 +79,14 @@ fn compare(home: &Path, arrival: Arrival, open: &[u16], tables: impl Strategy<Va
     }
     let ready = b"GET /ready HTTP/1.1\r\nHost: ready\r\n\r\n";
     let configuration = json!({"routes": routes, "upstreams": upstreams});
-    let _running = Apisix::start(home, open, &configuration, ready);
+    for router in Router::ALL {
+        let _running = Apisix::start(home, router, open, &configuration, ready);
+        ask(router, &tables, arrival, open, to);
+    }
+}
 
+/// Sends requests for each table, and compares the answers.
+fn ask(router: Router, tables: &[Table], arrival: Arrival, open: &[u16], to: &[SocketAddr]) {
     let mut clients: BTreeMap<SocketAddr, Client> = BTreeMap::new();
     let mut forwarded = 0_u32;
     for (number, table) in tables.iter().enumerate() {
@@ -101,7 +108,7 @@ fn compare(home: &Path, arrival: Arrival, open: &[u16], tables: impl Strategy<Va
                 .expect("an answer");
             assert!(
                 fits(&expected, &answer),
-                "{arrival:?}: {request:?}\nEnvoy: {expected:?}\nAPISIX: {answer:?}\n{table:?}\n{:?}",
+                "{router:?} {arrival:?}: {request:?}\nEnvoy: {expected:?}\nAPISIX: {answer:?}\n{table:?}\n{:?}",
                 translated(table, arrival).0
             );
             forwarded += u32::from(expected.is_forwarded());
@@ -109,7 +116,7 @@ fn compare(home: &Path, arrival: Arrival, open: &[u16], tables: impl Strategy<Va
     }
     let sent = tables.len() * 40;
     eprintln!(
-        "{arrival:?}: {} tables, {sent} requests, {forwarded} of them forwarded",
+        "{router:?} {arrival:?}: {} tables, {sent} requests, {forwarded} of them forwarded",
         tables.len()
     );
     assert!(forwarded > 100, "the requests are not drawn from the tables");

@@ -168,6 +168,8 @@ function _M.new(tools)
             -- Everything will be read when it is built.
             return
         end
+        -- Should this fail half-way, the next request builds everything anew.
+        built = false
         local changes = {}
         for _, change in ipairs(list) do
             local record = change.old and drop(change.old, changes)
@@ -181,6 +183,7 @@ function _M.new(tools)
             end
         end
         hosts.change(table_of_hosts, changes)
+        built = true
     end
 
     --- Moves routes whose hosts are their service's, when services have changed.
@@ -225,6 +228,9 @@ function _M.new(tools)
 
     function router.match(api_ctx)
         local routes = router.user_routes
+        if not built then
+            records, by_service, dependents, table_of_hosts = {}, {}, 0, hosts.new()
+        end
         if not built or (not followed and version ~= routes.conf_version) then
             sync(routes.values)
             version = routes.conf_version

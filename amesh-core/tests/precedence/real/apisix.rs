@@ -6,12 +6,38 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::client::Client;
 use super::{free_ports, wait_for};
 use crate::generate::requests::LOOPBACK;
+
+/// What chooses the route in an APISIX.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Router {
+    /// APISIX's own `radixtree_host_uri`.
+    Stock,
+    /// The one in `amesh-ffi/lua`.
+    Amesh,
+}
+
+impl Router {
+    pub(crate) const ALL: [Self; 2] = [Self::Stock, Self::Amesh];
+
+    /// What `config.yaml` says of it.
+    fn config(self) -> Value {
+        let name = match self {
+            Self::Stock => "radixtree_host_uri",
+            Self::Amesh => "amesh",
+        };
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .expect("the top of the repository");
+        let lua = root.join("amesh-ffi/lua/?.lua");
+        json!({"apisix": {"router": {"http": name}, "extra_lua_path": lua}})
+    }
+}
 
 /// A running APISIX, stopped when dropped.
 pub(crate) struct Apisix {
@@ -22,10 +48,11 @@ pub(crate) struct Apisix {
 impl Apisix {
     /// Starts one on those ports with that configuration, which is all that it will ever read. `ready` is a request that
     /// is answered with 200 once the configuration is in force.
-    pub(crate) fn start(home: &Path, ports: &[u16], configuration: &Value, ready: &[u8]) -> Self {
+    pub(crate) fn start(home: &Path, router: Router, ports: &[u16], configuration: &Value, ready: &[u8]) -> Self {
         let folder = TempDir::with_prefix("a").expect("a folder");
         let conf = folder.path().join("conf");
         fs::create_dir(&conf).expect("a folder");
+        fs::write(conf.join("config.yaml"), router.config().to_string()).expect("a file");
         // JSON is YAML; without its last line APISIX takes the file for half written.
         fs::write(conf.join("apisix.yaml"), format!("{configuration}\n#END\n")).expect("a file");
         let [control] = free_ports();

@@ -166,11 +166,12 @@ local function signature(right)
                 return nil
             end
         end
-        return "[" .. table.concat(parts, ",") .. "]"
+        return "[" .. table.concat(parts) .. "]"
     elseif type(right) == "number" then
-        return format("%.17g", right)
+        return format("%.17g;", right)
     end
-    return type(right) == "string" and format("%q", right) or nil
+    -- The length says where a text ends, whatever is in it.
+    return type(right) == "string" and #right .. ":" .. right or nil
 end
 
 local eval
@@ -265,7 +266,7 @@ function _M.new(tools)
         end
         op = lower(op)
         local sign = signature(right)
-        local key = sign and format("%q%s%s%s", name, reverse and "!" or "", op, sign)
+        local key = sign and name .. (reverse and "\0!" or "\0") .. op .. "\0" .. sign
         local found = key and known[key]
         if found then
             return found
@@ -313,9 +314,10 @@ function _M.new(tools)
     end
 
     local function flatten(condition, into)
-        if condition.list and not condition.either and not condition.reverse then
-            for _, part in ipairs(condition.list) do
-                flatten(part, into)
+        local list = condition.list
+        if list and not condition.either and not condition.reverse then
+            for index = 1, #list do
+                flatten(list[index], into)
             end
         else
             into[#into + 1] = condition

@@ -6,7 +6,7 @@
 local condition = require("amesh.router.condition")
 
 local byte, find, gmatch, sub = string.byte, string.find, string.gmatch, string.sub
-local concat, ipairs, type = table.concat, ipairs, type
+local concat, ipairs, setmetatable, type = table.concat, ipairs, setmetatable, type
 local all_hold = condition.all_hold
 
 local _M = {}
@@ -47,27 +47,37 @@ end
 --- `tools`: `re_match`, `ipmatcher`, `load`, see amesh/router.lua.
 function _M.new(tools)
     local compile = condition.new(tools)
+    local patterns = setmetatable({}, {__mode = "v"})
+
+    --- What a path pattern comes to; most routes have one that others have too.
+    local function pattern_of(path)
+        local known = patterns[path]
+        if not known then
+            local star = find(path, "*", 1, true)
+            local prefix = star and sub(path, 1, star - 1) or path
+            known = {exact = not star, prefix = prefix, parameters = star and parameters(path, prefix) or nil}
+            patterns[path] = known
+        end
+        return known
+    end
 
     local function entry(shared, path, at)
-        local one = {
-            item = shared.item, priority = shared.priority, path = path, at = at,
-            methods = shared.methods, addresses = shared.addresses,
-            conditions = shared.conditions, filter = shared.filter,
-        }
-        local star = find(path, "*", 1, true)
-        one.exact = not star
-        one.prefix = star and sub(path, 1, star - 1) or path
-        if star then
-            one.parameters = parameters(path, one.prefix)
-        end
-        local anchor, whole = one.prefix, one.exact
-        for _, part in ipairs(shared.conditions) do
+        local pattern, conditions = pattern_of(path), shared.conditions
+        local anchor, whole = pattern.prefix, pattern.exact
+        for index = 1, #conditions do
+            local part = conditions[index]
             if part.begins and not whole and (part.whole or #part.begins > #anchor) then
                 anchor, whole = part.begins, part.whole
             end
         end
-        one.anchor, one.whole = anchor, whole
-        return one
+        return {
+            item = shared.item, priority = shared.priority, path = path, at = at,
+            methods = shared.methods, addresses = shared.addresses, conditions = conditions, filter = shared.filter,
+            exact = pattern.exact, prefix = pattern.prefix, parameters = pattern.parameters,
+            anchor = anchor, whole = whole,
+            -- Set by who keeps it.
+            record = false,
+        }
     end
 
     local function methods(list)

@@ -15,13 +15,18 @@ local first = list.first
 
 local _M = {}
 
---- The list of a changed host: `old` without what is removed, and with what is added, in its place.
+--- The list of a changed host: `old`, if it had one, without what is removed, and with what is added in its place.
 local function merged(old, change)
     local added, removed = {}, change.removed
     for one in pairs(change.added) do
         added[#added + 1] = one
     end
-    table.sort(added, entry.before)
+    if added[2] then
+        table.sort(added, entry.before)
+    end
+    if not old then
+        return added
+    end
     local entries, at = {}, 1
     for _, one in ipairs(old) do
         if not removed[one] then
@@ -73,7 +78,7 @@ function _M.change(hosts, changes)
             map, key = hosts.suffixes, sub(host, 2)
         end
         local old = map[key]
-        local entries = merged(old and old.entries or {}, change)
+        local entries = merged(old and old.entries, change)
         map[key] = next(entries) and list.new(entries) or nil
         if map == hosts.suffixes and (old == nil) ~= (map[key] == nil) then
             suffixes_changed = true

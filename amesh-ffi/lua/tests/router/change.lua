@@ -81,6 +81,16 @@ return function(t)
         t.equal(nil, (support.ask(made, {host = "h", uri = "/b"})))
     end)
 
+    t.test("after a change that failed half-way everything is built anew", function()
+        local from = provider({{id = "a", uri = "/*"}})
+        local made = support.router(from)
+        -- Hosts that are no texts: its schema would not let APISIX take it.
+        local broken = {value = {id = "b", uri = "/*", hosts = {{}}}}
+        t.equal(false, (pcall(from.told, {{old = from.values[1]}, {new = broken}})))
+        from.values = support.items({{id = "c", uri = "/*"}})
+        t.equal("c", (support.ask(made, {host = "h", uri = "/"})))
+    end)
+
     t.test("a process that serves no requests builds when it has to", function()
         local from = provider({{id = "a", uri = "/*"}})
         local made = support.router(from, {idle = true})
