@@ -6,9 +6,9 @@ use amesh_core::{Options, ResourceType, Translation, Updated, translate};
 use amesh_xds::Replica;
 use amesh_xds::session::{Delivery, Verdict};
 
+use crate::clock::now;
 use crate::log;
 use crate::publish::{Failure, Publisher};
-use crate::runtime::now;
 use crate::status::{Publish, Status};
 use crate::zone::Zone;
 

@@ -8,6 +8,7 @@
 //! ends the process, and stops writing before nginx takes its memory down.
 
 mod agent;
+mod clock;
 mod log;
 mod publish;
 mod runtime;
@@ -85,9 +86,9 @@ fn start(
 
 /// The workers of `config_xds` wait for a first version for ever, and answer nothing meanwhile.
 fn let_workers_start(config: SharedDictionary, version: SharedDictionary) {
-    let published = Publisher::adopt(config, version, &runtime::owner()).and_then(|mut publisher| {
+    let published = Publisher::adopt(config, version, &clock::owner()).and_then(|mut publisher| {
         if publisher.announced()?.is_none() {
-            publisher.publish(runtime::now())?;
+            publisher.publish(clock::now())?;
         }
         Ok(())
     });

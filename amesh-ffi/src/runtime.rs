@@ -3,13 +3,14 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use amesh_xds::stream::{self, Config, Message};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::agent::Agent;
+use crate::clock::owner;
 use crate::publish::{Failure, Publisher};
 use crate::settings::Settings;
 use crate::shdict::{self, SharedDictionary};
@@ -26,22 +27,6 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// How long to wait before the work is begun anew after a panic: at first, and at most.
 const RESTART: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-
-/// Milliseconds since 1970.
-pub(crate) fn now() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A text that no other library has.
-pub(crate) fn owner() -> String {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    format!("{}-{}", std::process::id(), since.as_nanos())
-}
 
 /// Starts the thread.
 pub(crate) fn spawn(
