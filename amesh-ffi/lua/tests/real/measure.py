@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from gateway import Backend, Gateway, put, route, upstream, wait  # noqa: E402
 
-CHANGES = 5
+CHANGES = 20
 
 
 def cpu(pid):
@@ -118,7 +118,7 @@ def measure(name, count, backends, **options):
                 objects, seen = make(step)
                 runs.append(change(gateway, workers, objects, seen))
                 # Not in step with anybody's timer.
-                time.sleep(0.3 + step * 0.137)
+                time.sleep(0.3 + step * 0.137 % 0.7)
             costs = [cost(gateway, workers, make(step)[0]) for step in (11, 12, 13)]
             latency, slowest = zip(*runs)
             print(f"| {count:,} | {name} | 1 {what} | {statistics.median(latency):.0f} ({max(latency):.0f}) | "
