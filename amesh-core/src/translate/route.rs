@@ -358,6 +358,7 @@ impl Builder<'_> {
         let forwards = !matches!(entry.answer, Answer::Status { .. });
         if forwards && self.applied.removes_client_cert {
             plugins.proxy_rewrite = Some(ProxyRewrite {
+                use_real_request_uri_unsafe: true,
                 headers: HeaderChanges {
                     remove: &[CLIENT_CERTIFICATE],
                 },

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use amesh_core::{Finding, ResourceType};
+use amesh_core::{Finding, Outcome, ResourceType};
 use envoy_types::pb::envoy::config::core::v3::HeaderValueOption;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
@@ -10,9 +10,9 @@ use envoy_types::pb::envoy::config::route::v3::{Route, RouteConfiguration};
 
 use crate::client::Response;
 use crate::echo::{ECHO, Seen};
-use crate::host;
 use crate::requests::Request;
 use crate::rewrite::{Door, ROUTE};
+use crate::{host, tame};
 
 /// An aspect of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,36 +33,19 @@ pub(crate) enum Aspect {
 
 use Aspect::{Body, Cluster, Header, Host, Location, ResponseHeader, Status, Target};
 
-/// Everything that changes where a request goes or is refused.
+/// What differs where a request is refused.
 const ALL: &[Aspect] = &[Status, Cluster, Target, Location, Body, Host, Header, ResponseHeader];
 
-/// Which requests a rule speaks of.
-type Concerns = fn(&Request) -> bool;
-
-const ANY: Concerns = |_| true;
-
-/// A path that nginx does not take as it is: an encoded character, an empty or a dot segment.
-const UNUSUAL_PATH: Concerns = |request| {
-    let path = request.path();
-    path.contains('%') || path.contains("//") || path.contains("/.")
-};
-
-/// What the rules of findings say about answers, each with the aspects that it may change and for which requests.
-const EXPLAINS: &[(&str, &[Aspect], Concerns)] = &[
-    ("cors-policy", &[Status, Cluster, Target, ResponseHeader], |request| {
-        request.method == "OPTIONS"
-    }),
-    ("direct-response-body", &[Body], ANY),
-    ("nginx-path", &[Status, Cluster, Target, Location], UNUSUAL_PATH),
-    ("nginx-request", &[Status, Cluster], |request| {
-        request.host.split(':').next().is_some_and(|name| name.ends_with('.'))
-    }),
-    ("route-host-rewrite", &[Host], ANY),
-    ("route-path-rewrite", &[Target], ANY),
-    ("route-redirect", ALL, ANY),
-    ("route-request-headers", &[Host, Header], ANY),
-    ("route-response-headers", &[ResponseHeader], ANY),
-    ("virtual-host-require-tls", ALL, ANY),
+/// What the rules of findings say about answers: the aspects that each may change. Rules that are not here explain nothing.
+/// Those about how nginx reads requests are not here: see [`crate::tame`].
+const EXPLAINS: &[(&str, &[Aspect])] = &[
+    ("direct-response-body", &[Body]),
+    ("header-mutation", &[Header, ResponseHeader]),
+    ("route-host-rewrite", &[Host]),
+    ("route-path-rewrite", &[Target]),
+    ("route-redirect", ALL),
+    ("route-timeout", &[Status, Cluster]),
+    ("virtual-host-require-tls", ALL),
 ];
 
 /// What a proxy answered.
@@ -210,15 +193,19 @@ pub(crate) fn changed_headers(routes: &RouteConfiguration) -> [BTreeSet<String>;
         }
     }
     names[0].remove("host");
+    // Every proxy names itself.
+    names[1].remove("server");
     names
 }
 
-/// How two answers differ.
+/// How two answers differ. Where requests may be spelled in different ways, targets and hosts that nginx takes for the same
+/// are.
 pub(crate) fn differences(
     spot: Spot<'_>,
     envoy: &Answer,
     apisix: &Answer,
     changed: &[BTreeSet<String>; 2],
+    spelled: bool,
 ) -> BTreeSet<Aspect> {
     let mut found = BTreeSet::new();
     let mut note = |differs: bool, aspect| {
@@ -233,8 +220,13 @@ pub(crate) fn differences(
     let drawn = one_of(envoy) && one_of(apisix) && envoy.cluster() != apisix.cluster();
     note(envoy.cluster() != apisix.cluster() && !drawn, Cluster);
     if let (Some(one), Some(other)) = (&envoy.seen, &apisix.seen) {
-        note((&one.method, &one.target) != (&other.method, &other.target), Target);
-        note(one.headers.get("host") != other.headers.get("host"), Host);
+        let same = one.target == other.target || spelled && tame::same(&one.target, &other.target);
+        note(one.method != other.method || !same, Target);
+        let host = |seen: &Seen| {
+            let host = seen.headers.get("host")?.first()?;
+            Some(if spelled { tame::host(host) } else { host.clone() })
+        };
+        note(host(one) != host(other), Host);
         // The clusters of one route may have headers of their own.
         let differs = |name: &String| one.headers.get(name) != other.headers.get(name);
         note(!drawn && changed[0].iter().any(differs), Header);
@@ -248,32 +240,32 @@ pub(crate) fn differences(
     found
 }
 
-/// The names of the rules that explain all of the differences; nothing where one is left.
+/// The names of the rules that explain all of the differences, or the differences that are left.
 pub(crate) fn explained(
     spot: Spot<'_>,
-    request: &Request,
-    answers: [&Answer; 2],
-    mut differences: BTreeSet<Aspect>,
+    [envoy, apisix]: [&Answer; 2],
+    differences: &BTreeSet<Aspect>,
     findings: &[Finding],
 ) -> Result<BTreeSet<&'static str>, BTreeSet<Aspect>> {
-    let clusters = answers.map(Answer::cluster);
+    let mut left = differences.clone();
     let mut rules = BTreeSet::new();
+    let clusters = [envoy.cluster(), apisix.cluster()];
     for finding in findings.iter().filter(|finding| spot.concerns(finding, &clusters)) {
-        let known = EXPLAINS.iter().find(|(rule, ..)| *rule == finding.rule.name);
-        let Some((rule, aspects, _)) = known.filter(|(.., concerns)| concerns(request)) else {
+        let Some((rule, aspects)) = EXPLAINS.iter().find(|(rule, _)| *rule == finding.rule.name) else {
             continue;
         };
+        // What fails closed is refused, and reaches no workload.
+        let refused = apisix.seen.is_none() && [403, 503].contains(&apisix.status);
+        if finding.outcome == Outcome::FailsClosed && !refused {
+            continue;
+        }
+        if finding.rule.name == "route-timeout" && envoy.status != 504 {
+            continue;
+        }
         if aspects.iter().any(|aspect| differences.contains(aspect)) {
             rules.insert(*rule);
+            left.retain(|aspect| !aspects.contains(aspect));
         }
     }
-    let named = EXPLAINS.iter().filter(|(rule, ..)| rules.contains(rule));
-    for aspect in named.flat_map(|(_, aspects, _)| *aspects) {
-        differences.remove(aspect);
-    }
-    if differences.is_empty() {
-        Ok(rules)
-    } else {
-        Err(differences)
-    }
+    if left.is_empty() { Ok(rules) } else { Err(left) }
 }

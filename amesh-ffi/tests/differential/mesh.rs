@@ -25,7 +25,7 @@ pub(crate) fn collect(harness: &Path, name: &str, recording: &str) -> Vec<Resour
         let (sender, mut messages) = mpsc::channel(4);
         let (_changes, receiver) = mpsc::channel(1);
         tokio::spawn(run(Config::new(vec![server], options), sender, receiver));
-        let mut replica = Replica::new();
+        let mut replica = Replica::with_sds(["sds-grpc"]);
         let whole = async {
             loop {
                 match messages.recv().await.expect("the client runs") {

@@ -1,5 +1,7 @@
 //! Requests that a route configuration gives reason to: what each route asks for, what it does not, and mixtures.
 
+use std::collections::BTreeSet;
+
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::query_parameter_matcher::QueryParameterMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
@@ -29,6 +31,14 @@ impl Request {
         }
         text.push_str("\r\n");
         text.into_bytes()
+    }
+
+    fn give(&mut self, names: &BTreeSet<String>) {
+        for name in names {
+            if self.headers.iter().all(|(found, _)| found != name) {
+                self.headers.push((name.clone(), "given".to_owned()));
+            }
+        }
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -143,12 +153,15 @@ fn query(matcher: &QueryParameterMatcher) -> Values {
 
 fn paths(conditions: &RouteMatch) -> Vec<String> {
     let beside = |text: &str| {
-        let cut = &text[..text.len() - 1];
+        // Of most paths there is one that ends with a slash.
+        let whole = text;
+        let text = text.strip_suffix('/').unwrap_or(text);
+        let cut = &whole[..whole.len() - 1];
         vec![
-            text.to_owned(),
+            whole.to_owned(),
             format!("{text}/"),
             format!("{text}/more"),
-            format!("{text}x"),
+            format!("{}x", if text.is_empty() { "/" } else { text }),
             format!("{text}//more"),
             format!("{text}/%6Dore"),
             format!("{text}/a%2Fb"),
@@ -157,7 +170,7 @@ fn paths(conditions: &RouteMatch) -> Vec<String> {
             format!("{text}/../d"),
             format!("/x{text}"),
             format!("/{text}"),
-            text.to_ascii_uppercase(),
+            whole.to_ascii_uppercase(),
             if cut.is_empty() { "/".to_owned() } else { cut.to_owned() },
         ]
     };
@@ -270,8 +283,15 @@ impl Maker {
     }
 }
 
-/// Requests for a route configuration behind a port, the same ones each time; `random` of them are mixtures.
-pub(crate) fn derive(routes: &RouteConfiguration, port: u16, must_say_port: bool, random: usize) -> Vec<Request> {
+/// Requests for a route configuration behind a port, the same ones each time; `random` of them are mixtures. Some have the
+/// headers `given`, which routes change.
+pub(crate) fn derive(
+    routes: &RouteConfiguration,
+    port: u16,
+    must_say_port: bool,
+    random: usize,
+    given: &BTreeSet<String>,
+) -> Vec<Request> {
     let mut maker = Maker {
         random: fastrand::Rng::with_seed(20),
     };
@@ -297,6 +317,7 @@ pub(crate) fn derive(routes: &RouteConfiguration, port: u16, must_say_port: bool
                 } else {
                     "?z=1&y=%20/"
                 });
+                asked.give(given);
                 list.push(asked);
             }
             let path = wish.paths.first().map_or("/", String::as_str);
@@ -330,6 +351,9 @@ pub(crate) fn derive(routes: &RouteConfiguration, port: u16, must_say_port: bool
             if maker.random.bool() && request.headers.iter().all(|(found, _)| *found != name) {
                 request.headers.push((name, value));
             }
+        }
+        if maker.random.bool() {
+            request.give(given);
         }
         list.push(request);
     }
