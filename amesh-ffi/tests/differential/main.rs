@@ -226,7 +226,6 @@ impl Pair<'_> {
         let explained = match Tame::new(request) {
             Tame::Already => explained(spot, [&left, &right], &found, self.findings),
             Tame::Refused if right.status == 400 && told(&"nginx-path") => Ok(BTreeSet::from(["nginx-path"])),
-            Tame::Refused => Err(found),
             Tame::As(tame, rules) if rules.iter().all(told) => {
                 let left = ask(&mut self.envoy, &tame);
                 let spot = Spot::new(self.door, self.routes, &tame, &left);
@@ -236,7 +235,7 @@ impl Pair<'_> {
                     all
                 })
             }
-            Tame::As(..) => Err(found),
+            Tame::Refused | Tame::As(..) => Err(found),
         };
         explained.map_err(|found| {
             let text = format!(
