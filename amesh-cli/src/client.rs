@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use amesh_core::dump;
 use amesh_core::envoy_types::pb::envoy::config::core::v3::Node;
 use amesh_xds::node::{self, NodeError};
-use amesh_xds::server::{self, Address, BootstrapError, Server, Tls};
+use amesh_xds::server::{self, Address, BootstrapError, Credentials, Server};
 use amesh_xds::session::{Options, Protocol};
 use amesh_xds::stream::Config;
 use clap::{Args, ValueEnum};
@@ -132,23 +132,15 @@ impl Plane {
                 other => Failure::input(format!("failed to understand {}: {other}", path.display())),
             })?;
         }
-        for server in &mut servers {
-            if let Some(roots) = &self.ca_cert {
-                let mut tls = Tls::new(roots);
-                tls.server_name.clone_from(&self.server_name);
-                tls.identity = self.client_cert.clone().zip(self.client_key.clone());
-                server.tls = Some(tls);
-            }
-            server.token.clone_from(&self.token);
-            // Whoever listens on the way could use it.
-            if server.token.is_some() && server.tls.is_none() && matches!(server.address, Address::Tcp { .. }) {
-                return Err(
-                    Failure::usage(format!("a token is not sent to {} in plain text", server.address))
-                        .help("speak TLS: name the roots to trust with --ca-cert FILE"),
-                );
-            }
-        }
-        Ok(servers)
+        let mut credentials = Credentials::default();
+        credentials.roots.clone_from(&self.ca_cert);
+        credentials.server_name.clone_from(&self.server_name);
+        credentials.identity = self.client_cert.clone().zip(self.client_key.clone());
+        credentials.token.clone_from(&self.token);
+        let each = servers.into_iter().map(|server| server.with(&credentials));
+        each.collect::<Result<_, _>>().map_err(|error| {
+            Failure::usage(error.to_string()).help("speak TLS: name the roots to trust with --ca-cert FILE")
+        })
     }
 }
 

@@ -43,6 +43,25 @@ impl Tls {
     }
 }
 
+/// What is said of all servers at once, by a command line or by settings.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Credentials {
+    /// A PEM file with the roots to trust: speak TLS.
+    pub roots: Option<PathBuf>,
+    /// As [`Tls::server_name`]; nothing without roots.
+    pub server_name: Option<String>,
+    /// As [`Tls::identity`]; nothing without roots.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// As [`Server::token`].
+    pub token: Option<PathBuf>,
+}
+
+/// A token would be sent in plain text over a network, where whoever listens on the way could use it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a token is not sent to {0} in plain text")]
+pub struct PlainToken(pub Address);
+
 /// The address of a control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
@@ -87,6 +106,28 @@ impl Server {
             tls: None,
             token: None,
         }
+    }
+
+    /// Takes these credentials; what they do not say stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`PlainToken`] when there is a token and no TLS, unless the server is a Unix socket.
+    pub fn with(mut self, credentials: &Credentials) -> Result<Self, PlainToken> {
+        if let Some(roots) = &credentials.roots {
+            self.tls = Some(Tls {
+                roots: roots.clone(),
+                server_name: credentials.server_name.clone(),
+                identity: credentials.identity.clone(),
+            });
+        }
+        if let Some(token) = &credentials.token {
+            self.token = Some(token.clone());
+        }
+        if self.token.is_some() && self.tls.is_none() && matches!(self.address, Address::Tcp { .. }) {
+            return Err(PlainToken(self.address));
+        }
+        Ok(self)
     }
 }
 
@@ -188,6 +229,31 @@ mod tests {
         ] {
             assert_eq!(read(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_token_goes_over_tls_or_to_a_socket() {
+        let server = |address: &str| Server::new(address.parse().unwrap());
+        let token = Credentials {
+            token: Some("/token".into()),
+            ..Credentials::default()
+        };
+        let both = Credentials {
+            roots: Some("/roots".into()),
+            ..token.clone()
+        };
+        let error = server("istiod:15010").with(&token).unwrap_err();
+        assert_eq!(error.to_string(), "a token is not sent to istiod:15010 in plain text");
+        for (address, credentials) in [("unix:/socket", &token), ("istiod:15012", &both)] {
+            let server = server(address).with(credentials).unwrap();
+            assert_eq!(
+                (server.token, server.tls),
+                (token.token.clone(), credentials.roots.clone().map(Tls::new))
+            );
+        }
+        // What is not said stays.
+        let before = server("istiod:15012").with(&both).unwrap();
+        assert_eq!(before.clone().with(&Credentials::default()), Ok(before));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use amesh_core::envoy_types::pb::envoy::config::core::v3::Node;
 use amesh_xds::node;
-use amesh_xds::server::{self, Address, Server, Tls};
+use amesh_xds::server::{self, Address, Credentials, Server, Tls};
 use amesh_xds::session::Options;
 use amesh_xds::stream::Config;
 
@@ -33,25 +33,21 @@ impl Settings {
     }
 
     fn servers(&self, bootstrap: Option<&str>) -> Result<Vec<Server>, Error> {
-        let mut servers = self.named_servers(bootstrap)?;
+        let servers = self.named_servers(bootstrap)?;
         if self.ca_cert.is_none() && (self.server_name.is_some() || self.client_cert.is_some()) {
             return Err(Error::Missing("server_name and client_cert need ca_cert".to_owned()));
         }
         if self.client_cert.is_some() != self.client_key.is_some() {
             return Err(Error::Missing("client_cert and client_key need each other".to_owned()));
         }
-        for server in &mut servers {
-            if let Some(roots) = &self.ca_cert {
-                let mut tls = Tls::new(roots);
-                tls.server_name.clone_from(&self.server_name);
-                tls.identity = self.client_cert.clone().zip(self.client_key.clone());
-                server.tls = Some(tls);
-            }
-            if let Some(token) = &self.token {
-                server.token = Some(token.clone());
-            }
-        }
-        Ok(servers)
+        let mut credentials = Credentials::default();
+        credentials.roots.clone_from(&self.ca_cert);
+        credentials.server_name.clone_from(&self.server_name);
+        credentials.identity = self.client_cert.clone().zip(self.client_key.clone());
+        credentials.token.clone_from(&self.token);
+        let each = servers.into_iter().map(|server| server.with(&credentials));
+        each.collect::<Result<_, _>>()
+            .map_err(|error| Error::Missing(format!("{error}: set ca_cert")))
     }
 
     fn named_servers(&self, bootstrap: Option<&str>) -> Result<Vec<Server>, Error> {

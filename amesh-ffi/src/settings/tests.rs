@@ -164,6 +164,10 @@ fn what_is_no_good_is_named() {
         failure.starts_with("permit: no rule that fails closed is called \"istio-mutal-tls\""),
         "{failure}"
     );
+    assert_eq!(
+        fails(&format!(r#"{{"server": "a:1", "token": "/t", "node": "{NODE}"}}"#), &[]),
+        "a token is not sent to a:1 in plain text: set ca_cert"
+    );
     for json in [
         format!(r#"{{"server": "istiod", "node": "{NODE}"}}"#),
         format!(r#"{{"server": "a:1", "server_name": "x", "node": "{NODE}"}}"#),
