@@ -12,6 +12,7 @@ use amesh_xds::session::{Delivery, Verdict};
 use tokio::time::Instant;
 
 use crate::render::diff::{Difference, Side};
+use crate::render::report::Counts;
 
 /// One push of istiod is a response for each type. What comes within this time of each other is shown as one.
 const QUIET: Duration = Duration::from_millis(100);
@@ -28,7 +29,8 @@ pub(crate) struct Mesh {
     objects: Objects,
     /// The resources that are not used, and why.
     rejected: BTreeMap<(Option<ResourceType>, Option<String>), String>,
-    totals: Totals,
+    /// How many findings have that outcome, and are permitted or not.
+    findings: BTreeMap<(Outcome, bool), usize>,
     pending: Pending,
 }
 
@@ -45,34 +47,6 @@ struct Pending {
     accepted: BTreeSet<String>,
 }
 
-/// What there is now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
-    pub(crate) resources: usize,
-    pub(crate) routes: usize,
-    pub(crate) upstreams: usize,
-    pub(crate) rejected: usize,
-    findings: BTreeMap<(Outcome, bool), usize>,
-}
-
-impl Totals {
-    /// How many findings have that outcome, and are permitted or not.
-    pub(crate) fn findings(&self, outcome: Outcome, permitted: bool) -> usize {
-        self.findings.get(&(outcome, permitted)).copied().unwrap_or_default()
-    }
-
-    fn count(&mut self, updated: &Updated) {
-        for finding in &updated.come {
-            *self.findings.entry((finding.outcome, finding.permitted)).or_default() += 1;
-        }
-        for finding in &updated.gone {
-            if let Some(count) = self.findings.get_mut(&(finding.outcome, finding.permitted)) {
-                *count = count.saturating_sub(1);
-            }
-        }
-    }
-}
-
 /// What a push of the control plane changed.
 pub(crate) struct Push {
     /// Whether it is the first: everything is new.
@@ -82,7 +56,7 @@ pub(crate) struct Push {
     /// What is.
     pub(crate) new: Side,
     /// What there is now, changed or not.
-    pub(crate) totals: Totals,
+    pub(crate) totals: Counts,
 }
 
 impl Push {
@@ -100,7 +74,7 @@ impl Mesh {
             translation: None,
             objects: Objects::new(),
             rejected: BTreeMap::new(),
-            totals: Totals::default(),
+            findings: BTreeMap::new(),
             pending: Pending::default(),
         }
     }
@@ -175,7 +149,14 @@ impl Mesh {
         if updated.is_empty() {
             return;
         }
-        self.totals.count(&updated);
+        for finding in &updated.come {
+            *self.findings.entry((finding.outcome, finding.permitted)).or_default() += 1;
+        }
+        for finding in &updated.gone {
+            if let Some(count) = self.findings.get_mut(&(finding.outcome, finding.permitted)) {
+                *count = count.saturating_sub(1);
+            }
+        }
         for change in &updated.changes.changes {
             let before = || self.objects.get(change.key()).cloned();
             self.pending.before.entry(change.key().clone()).or_insert_with(before);
@@ -241,14 +222,19 @@ impl Mesh {
         (push.first || news).then_some(push)
     }
 
-    fn totals(&self) -> Totals {
-        let count = |kind| self.objects.keys().filter(|key| key.kind == kind).count();
-        Totals {
+    fn totals(&self) -> Counts {
+        let objects = |kind| self.objects.keys().filter(|key| key.kind == kind).count();
+        let findings = |outcome, permitted| self.findings.get(&(outcome, permitted)).copied().unwrap_or_default();
+        Counts {
             resources: self.resources(),
-            routes: count(Kind::Routes),
-            upstreams: count(Kind::Upstreams),
             rejected: self.rejected.len(),
-            findings: self.totals.findings.clone(),
+            routes: objects(Kind::Routes),
+            upstreams: objects(Kind::Upstreams),
+            fails_closed: findings(Outcome::FailsClosed, false),
+            permitted: findings(Outcome::FailsClosed, true),
+            left_out: findings(Outcome::LeftOut, false),
+            approximated: findings(Outcome::Approximated, false),
+            ignored: findings(Outcome::Ignored, false),
         }
     }
 }

@@ -9,12 +9,12 @@ use amesh_core::apisix::{Key, Object};
 use amesh_core::finding::ResourceName;
 use amesh_core::{Finding, Outcome, ResourceType};
 use amesh_xds::server::Address;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::diff::Difference;
+use super::finding::number;
 use super::style::{self, ERROR, NOTE, STRONG, WARNING};
-use crate::live::mesh::{Push, Totals, listed};
+use crate::live::mesh::{Push, listed};
 use crate::live::trouble::Trouble;
 
 /// Something that happened.
@@ -89,13 +89,11 @@ impl Event<'_> {
                 }
             }
             Self::Push(push) => text(push, look.verbose, out),
-            Self::Refused(kind, message) => {
-                let kind = format!("{kind}s");
-                writeln!(
-                    out,
-                    "{WARNING}warning{WARNING:#}: refused to the control plane: {kind}: {message}"
-                )
-            }
+            // The message names each resource with its type.
+            Self::Refused(_, message) => writeln!(
+                out,
+                "{WARNING}warning{WARNING:#}: refused, and the control plane told so: {message}"
+            ),
             Self::Absent(names) => writeln!(
                 out,
                 "{WARNING}warning{WARNING:#}: not sent in time by the control plane: {}",
@@ -145,13 +143,6 @@ impl Event<'_> {
 /// A push for people.
 fn text(push: &Push, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
     let difference = Difference::between(&push.old, &push.new);
-    let Totals {
-        resources,
-        routes,
-        upstreams,
-        rejected,
-        ..
-    } = &push.totals;
     if !push.first {
         writeln!(out, "{STRONG}{}{STRONG:#}", difference.counts())?;
         return if verbose {
@@ -162,8 +153,12 @@ fn text(push: &Push, verbose: bool, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(
         out,
-        "{STRONG}{routes} routes, {upstreams} upstreams from {resources} resources, {rejected} rejected, {} findings{STRONG:#}",
-        push.new.findings.len()
+        "{STRONG}{}, {} from {}, {} rejected, {}{STRONG:#}",
+        number(push.totals.routes, "route"),
+        number(push.totals.upstreams, "upstream"),
+        number(push.totals.resources, "resource"),
+        push.totals.rejected,
+        number(push.new.findings.len(), "finding"),
     )?;
     if verbose {
         return difference.write_whole(out);
@@ -214,7 +209,7 @@ fn document(push: &Push, time: &str, verbose: bool) -> Value {
         "findings": {"come": difference.come, "gone": difference.gone},
         "rejected": difference.rejected,
         "accepted": difference.accepted,
-        "totals": Numbers::of(&push.totals),
+        "totals": push.totals,
     })
 }
 
@@ -223,36 +218,5 @@ fn entry(key: &Key, object: Option<&Object>, verbose: bool) -> Value {
     match object {
         Some(object) if verbose => json!({"key": key.to_string(), "object": object}),
         _ => Value::String(key.to_string()),
-    }
-}
-
-/// What there is now.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct Numbers {
-    resources: usize,
-    rejected: usize,
-    routes: usize,
-    upstreams: usize,
-    fails_closed: usize,
-    permitted: usize,
-    left_out: usize,
-    approximated: usize,
-    ignored: usize,
-}
-
-impl Numbers {
-    fn of(totals: &Totals) -> Self {
-        Self {
-            resources: totals.resources,
-            rejected: totals.rejected,
-            routes: totals.routes,
-            upstreams: totals.upstreams,
-            fails_closed: totals.findings(Outcome::FailsClosed, false),
-            permitted: totals.findings(Outcome::FailsClosed, true),
-            left_out: totals.findings(Outcome::LeftOut, false),
-            approximated: totals.findings(Outcome::Approximated, false),
-            ignored: totals.findings(Outcome::Ignored, false),
-        }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Report<'a> {
 }
 
 /// The numbers of the closing summary.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Counts {
     pub(crate) resources: usize,
