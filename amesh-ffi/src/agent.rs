@@ -67,14 +67,8 @@ impl<Z: Zone> Agent<Z> {
             self.note(&updated);
         }
         let counts = ResourceType::ALL.map(|kind| (kind, self.replica.snapshot().count(kind)));
-        for (kind, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
-            self.status().pushes(kind).resources = count;
-        }
+        self.status().hold(counts);
         let pushes = self.status().pushes(kind);
-        pushes.resources = counts
-            .iter()
-            .find(|(counted, _)| *counted == kind)
-            .map_or(0, |(_, count)| *count);
         pushes.version = version;
         pushes.last = now();
         if accepted {

@@ -101,8 +101,33 @@ impl Status {
         })
     }
 
+    /// Takes how many resources there are. A response about one type may take resources of another along.
+    pub(crate) fn hold(&mut self, counts: impl IntoIterator<Item = (ResourceType, usize)>) {
+        for (kind, count) in counts {
+            if count > 0 || self.types.contains_key(kind.message()) {
+                self.pushes(kind).resources = count;
+            }
+        }
+    }
+
     /// What came of a type.
     pub(crate) fn pushes(&mut self, kind: ResourceType) -> &mut Pushes {
         self.types.entry(kind.message()).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_with_another_type_is_not_counted_any_more() {
+        let mut status = Status::default();
+        status.hold([(ResourceType::Cluster, 1), (ResourceType::ClusterLoadAssignment, 2)]);
+        status.hold([(ResourceType::Cluster, 0), (ResourceType::ClusterLoadAssignment, 0)]);
+        let counts: Vec<usize> = status.types.values().map(|pushes| pushes.resources).collect();
+        assert_eq!(counts, [0, 0]);
+        status.hold([(ResourceType::Secret, 0)]);
+        assert_eq!(status.types.len(), 2, "a type that never came is not named");
     }
 }
