@@ -1,30 +1,10 @@
 //! A live mesh: a real istiod, `amesh watch`, and a real APISIX that reads the file which is kept in step.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use crate::apisix::{self, Apisix};
 use crate::istiod::{self, Istiod, scenario, wait_until};
-
-/// A workload that answers every request with its name. Gives its port.
-fn workload(name: &'static str) -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.expect("a connection");
-            let mut request = [0; 4096];
-            drop(stream.read(&mut request));
-            let length = name.len();
-            drop(write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{name}"
-            ));
-        }
-    });
-    port
-}
+use crate::workload::workload;
 
 /// A service outside the mesh with one endpoint.
 fn service(name: &str, port: u16) -> String {

@@ -6,6 +6,8 @@
 mod apisix;
 #[path = "../support/istiod.rs"]
 mod istiod;
+#[path = "../support/workload.rs"]
+mod workload;
 
 mod capture;
 mod dataplane;

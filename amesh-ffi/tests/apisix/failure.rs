@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::apisix::{self, Apisix};
 use crate::istiod::{self, Istiod, wait_until};
 use crate::load::{Load, Sum};
-use crate::{mesh, package, workload};
+use crate::workload::workload;
+use crate::{mesh, package};
 
 fn setting(name: &str, default: u32) -> u32 {
     let value = std::env::var(name).ok();
