@@ -70,6 +70,7 @@ pub(crate) static FEATURES: &[&Feature] = &[
     &route::path::FEATURE,
     &route::policy::FEATURE,
     &route::query::FEATURE,
+    &route::redirect::FEATURE,
     &route::virtual_host::FEATURE,
     &route::weighted::FEATURE,
     &value::address::FEATURE,

@@ -12,6 +12,7 @@ mod order;
 pub(crate) mod path;
 pub(crate) mod policy;
 pub(crate) mod query;
+pub(crate) mod redirect;
 pub(crate) mod virtual_host;
 pub(crate) mod weighted;
 
@@ -242,7 +243,7 @@ pub(crate) fn refuse_all(id: &[&str], name: &str, status: u32, scope: Vec<Expr>)
         vars: scope,
         enable_websocket: None,
         upstream_id: None,
-        plugins: answer(status, String::new()),
+        plugins: answer(status),
     }
 }
 
@@ -353,9 +354,10 @@ impl Builder<'_> {
                     ..Plugins::default()
                 },
             ),
-            Answer::Status { status, body } => (None, answer(*status, body.clone())),
+            Answer::Status(status) => (None, answer(*status)),
+            Answer::Own(plugins) => (None, (**plugins).clone()),
         };
-        let forwards = !matches!(entry.answer, Answer::Status { .. });
+        let forwards = matches!(entry.answer, Answer::Upstream(_) | Answer::Split(_));
         if forwards && self.applied.removes_client_cert {
             plugins.proxy_rewrite = Some(ProxyRewrite {
                 use_real_request_uri_unsafe: true,
@@ -399,12 +401,12 @@ fn priority(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn answer(status: u32, body: String) -> Plugins {
+fn answer(status: u32) -> Plugins {
     Plugins {
         fault_injection: Some(FaultInjection {
             abort: Abort {
                 http_status: status,
-                body,
+                body: String::new(),
             },
         }),
         ..Plugins::default()

@@ -9,6 +9,7 @@ local ffi = require("ffi")
 
 local agent = require("amesh.agent")
 local loop = require("amesh.loop")
+local plugin = require("amesh.plugin")
 local provider_of = require("amesh.provider")
 local settings_of = require("amesh.settings")
 local wakeup = require("amesh.wakeup")
@@ -75,6 +76,9 @@ function _M.parts()
     local name = conf.deployment.config_provider
     if name ~= "yaml" then
         error("amesh: deployment.config_provider is " .. name .. ", and Amesh takes the place of yaml", 0)
+    end
+    if subsystem == "http" and conf.plugins then
+        plugin.add_own(conf.plugins)
     end
     local settings, wrong = settings_of.read(conf)
     if not settings then

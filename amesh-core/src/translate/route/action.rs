@@ -271,10 +271,7 @@ pub(super) fn route_action(
 
     let unavailable = not_found_status(*cluster_not_found_response_code);
     let refuse = |rule: &'static Rule, field: &'static str| {
-        (!findings.permits(rule, at.field(field), None)).then(|| Answer::Status {
-            status: 503,
-            body: String::new(),
-        })
+        (!findings.permits(rule, at.field(field), None)).then_some(Answer::Status(503))
     };
     let answer = match cluster_specifier {
         Some(ClusterSpecifier::Cluster(name)) => Some(to_cluster(name, unavailable, clusters)),
@@ -284,20 +281,14 @@ pub(super) fn route_action(
         Some(ClusterSpecifier::InlineClusterSpecifierPlugin(_)) => {
             refuse(&CLUSTER_SPECIFIER, "inline_cluster_specifier_plugin")
         }
-        None => (!findings.permits(&CLUSTER_SPECIFIER, at, None)).then(|| Answer::Status {
-            status: 503,
-            body: String::new(),
-        }),
+        None => (!findings.permits(&CLUSTER_SPECIFIER, at, None)).then_some(Answer::Status(503)),
     };
     let answer = if metadata_match.is_some() {
         // Permitted: all endpoints of the cluster.
         if findings.permits(&METADATA_MATCH, at.field("metadata_match"), None) {
             answer
         } else {
-            Some(Answer::Status {
-                status: 503,
-                body: String::new(),
-            })
+            Some(Answer::Status(503))
         }
     } else {
         answer
@@ -312,10 +303,7 @@ pub(super) fn route_action(
 /// comes; only another answer has to be given by the route.
 fn to_cluster(name: &str, unavailable: u32, clusters: &Clusters<'_>) -> Answer {
     if unavailable != 503 && !clusters.exists(name) {
-        return Answer::Status {
-            status: unavailable,
-            body: String::new(),
-        };
+        return Answer::Status(unavailable);
     }
     Answer::Upstream(Id::of(name))
 }

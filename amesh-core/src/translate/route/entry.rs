@@ -9,7 +9,8 @@ use super::answer::Answer;
 use super::direct_response::direct_response;
 use super::header_mutation::{self, Changes, HEADERS};
 use super::matching::{Matching, matching};
-use super::path::PathMatch;
+use super::path::{self, PathMatch};
+use super::redirect::redirect;
 use crate::apisix::Expr;
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
@@ -24,8 +25,8 @@ pub(crate) static FEATURE: Feature = Feature {
             exact("name", "route.name"),
             exact("match", "route.uri and route.vars"),
             exact("route", "route.upstream_id or traffic-split"),
-            unsupported("redirect", &REDIRECT),
-            exact("direct_response", "fault-injection.abort"),
+            exact("redirect", "redirect").amesh_exact("amesh-answer.redirect"),
+            exact("direct_response", "fault-injection.abort").amesh_exact("amesh-answer.direct"),
             unsupported("filter_action", &ACTION),
             unsupported("non_forwarding_action", &ACTION),
             irrelevant(
@@ -54,15 +55,6 @@ pub(crate) static FEATURE: Feature = Feature {
     extensions: &[],
     rules: &[],
 };
-
-static REDIRECT: Rule = Rule::new(
-    "route-redirect",
-    Outcome::FailsClosed,
-    "a redirect cannot be carried over",
-    "Envoy answers with a Location made from the request and the route. That is not carried over, so APISIX answers 503 \
-     to the requests that the route takes.",
-    "permit the rule to leave the route out",
-);
 
 static ACTION: Rule = Rule::new(
     "route-action",
@@ -101,16 +93,13 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// An entry that refuses every request with an empty answer.
-    pub(super) fn refuse_all(name: &str, status: u32) -> Self {
+    /// An entry that gives every request the same answer.
+    pub(super) fn always(name: &str, answer: Answer) -> Self {
         Self {
             name: name.to_owned(),
             path: PathMatch::Any,
             conditions: Vec::new(),
-            answer: Answer::Status {
-                status,
-                body: String::new(),
-            },
+            answer,
             websocket: None,
         }
     }
@@ -170,7 +159,13 @@ pub(super) fn entry(route: &Route, clusters: &Clusters<'_>, at: Path<'_>, findin
             Some(direct_response(response, at.field("direct_response"), findings)),
             None,
         ),
-        Some(Action::Redirect(_)) => (refused(&REDIRECT, at.field("redirect"), findings), None),
+        Some(Action::Redirect(action)) => {
+            let specifier = r#match.as_ref().and_then(|it| it.path_specifier.as_ref());
+            (
+                redirect(action, path::prefix(specifier), at.field("redirect"), findings),
+                None,
+            )
+        }
         Some(Action::FilterAction(_)) => (refused(&ACTION, at.field("filter_action"), findings), None),
         Some(Action::NonForwardingAction(_)) => (refused(&ACTION, at.field("non_forwarding_action"), findings), None),
         None => (refused(&ACTION, at, findings), None),
@@ -184,10 +179,7 @@ pub(super) fn entry(route: &Route, clusters: &Clusters<'_>, at: Path<'_>, findin
         status = status.or(Some(503));
     }
     let answer = match status {
-        Some(status) => Some(Answer::Status {
-            status,
-            body: String::new(),
-        }),
+        Some(status) => Some(Answer::Status(status)),
         None => answer,
     };
     Some(Entry {
@@ -201,8 +193,5 @@ pub(super) fn entry(route: &Route, clusters: &Clusters<'_>, at: Path<'_>, findin
 
 /// A route whose action is not carried over: refused, or left out by the operator's leave.
 fn refused(rule: &'static Rule, at: Path<'_>, findings: &Findings) -> Option<Answer> {
-    (!findings.permits(rule, at, None)).then(|| Answer::Status {
-        status: 503,
-        body: String::new(),
-    })
+    (!findings.permits(rule, at, None)).then_some(Answer::Status(503))
 }
