@@ -13,18 +13,23 @@ function _M.nginx(request)
     function nginx.target() return request.target or "/" end
     function nginx.request_header(_, name) return request.headers and request.headers[name:lower()] end
     function nginx.set_response_header(name, value) nginx.response.headers[name:lower()] = value end
+    function nginx.answer(status, body, content_type)
+        nginx.response.status, nginx.response.body = status, body
+        nginx.response.headers["content-type"] = content_type
+    end
     nginx.decode_base64 = fake.decode_base64
     return nginx
 end
 
 
---- Status, body and headers that a plugin answers in its rewrite phase.
+--- Status, body and headers that a plugin answers in its rewrite phase; no status where it lets the request pass.
 function _M.answer(module, conf, request)
     local nginx = _M.nginx(request)
     local made = plugin.of(module, nginx)
     assert(made.check_schema(conf))
-    local status, body = made.rewrite(conf, {})
-    return status, body, nginx.response.headers
+    local returned = made.rewrite(conf, {})
+    assert(returned == nil, "a phase returns nothing")
+    return nginx.response.status, nginx.response.body, nginx.response.headers
 end
 
 

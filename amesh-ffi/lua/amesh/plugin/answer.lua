@@ -50,12 +50,8 @@ end
 function _M.rewrite(answer, ctx, nginx)
     if answer.location then
         nginx.set_response_header("Location", answer.location(ctx, nginx))
-        nginx.set_response_header("Content-Type", nil)
-    elseif answer.body then
-        nginx.set_response_header("Content-Type", "text/plain")
     end
-    -- Envoy has no body where it has nothing to say; APISIX would add a line to anything else.
-    return answer.status, answer.body or ""
+    return nginx.answer(answer.status, answer.body or "", answer.body and "text/plain")
 end
 
 

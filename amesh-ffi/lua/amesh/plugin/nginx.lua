@@ -34,4 +34,16 @@ function _M.set_response_header(name, value)
 end
 
 
+--- Ends the request with this answer. Returning a status from a phase would log a warning for each.
+function _M.answer(status, body, content_type)
+    -- Nothing else keeps nginx from its default type.
+    ngx.header["Content-Type"] = content_type or ""
+    if status ~= 204 and status ~= 304 then
+        ngx.header["Content-Length"] = #body
+    end
+    -- Even an empty body: without one nginx would write a page of its own.
+    return core.response.exit(status, body)
+end
+
+
 return _M
