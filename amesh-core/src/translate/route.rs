@@ -131,6 +131,13 @@ impl Clusters<'_> {
     }
 }
 
+/// What holds for every route below a route configuration or a virtual host. Each level reads its own part once, so that
+/// what it cannot carry over is reported once.
+#[derive(Clone, Copy)]
+pub(super) struct Above<'a> {
+    pub(super) clusters: &'a Clusters<'a>,
+}
+
 /// A route configuration and where it applies.
 pub(crate) struct Applied<'a> {
     pub(crate) config: &'a RouteConfiguration,
@@ -213,19 +220,12 @@ pub(crate) fn route_configuration(
         return vec![refuse_all(applied.id, "refused", status, Scope::any_of(applied.scopes))];
     }
 
+    let above = Above { clusters };
     let domains = Domains::of(virtual_hosts, *ignore_port_in_host_matching);
     let hosts: Vec<Host<'_>> = virtual_hosts
         .iter()
         .enumerate()
-        .map(|(index, host)| {
-            virtual_host(
-                host,
-                &domains,
-                clusters,
-                at.field("virtual_hosts").index(index),
-                findings,
-            )
-        })
+        .map(|(index, host)| virtual_host(host, &domains, above, at.field("virtual_hosts").index(index), findings))
         .collect();
     assemble(applied, &hosts)
 }
@@ -345,18 +345,17 @@ impl Builder<'_> {
             PathMatch::Prefix(prefix) if self.in_tree => format!("{prefix}*").into(),
             _ => "/*".into(),
         };
-        let (upstream_id, mut plugins) = match &entry.answer {
-            Answer::Upstream(id) => (Some(id.clone()), Plugins::default()),
-            Answer::Split(split) => (
-                None,
-                Plugins {
-                    traffic_split: Some(split.clone()),
-                    ..Plugins::default()
-                },
-            ),
-            Answer::Status(status) => (None, answer(*status)),
-            Answer::Own(plugins) => (None, (**plugins).clone()),
-        };
+        let mut plugins = entry.plugins.clone();
+        let mut upstream_id = None;
+        match &entry.answer {
+            Answer::Upstream(id) => upstream_id = Some(id.clone()),
+            Answer::Split(split) => plugins.traffic_split = Some(split.clone()),
+            // What is refused is refused before anything else.
+            Answer::Status(status) => plugins = answer(*status),
+            Answer::Redirect(redirect) => plugins.redirect = Some(redirect.clone()),
+            Answer::Abort(abort) => plugins.fault_injection = Some(FaultInjection { abort: abort.clone() }),
+            Answer::Amesh(answer) => plugins.amesh_answer = Some(answer.clone()),
+        }
         let forwards = matches!(entry.answer, Answer::Upstream(_) | Answer::Split(_));
         if forwards && self.applied.removes_client_cert {
             plugins.proxy_rewrite = Some(ProxyRewrite {

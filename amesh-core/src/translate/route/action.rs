@@ -5,10 +5,10 @@ use envoy_types::pb::envoy::config::route::v3::route_action::{
     ClusterNotFoundResponseCode, ClusterSpecifier, HostRewriteSpecifier, UpgradeConfig,
 };
 
-use super::Clusters;
 use super::answer::Answer;
 use super::policy::{CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
 use super::weighted::{METADATA_MATCH, weighted};
+use super::{Above, Clusters};
 use crate::apisix::Id;
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
@@ -165,12 +165,7 @@ pub(super) struct Forwarded {
     pub(super) websocket: Option<bool>,
 }
 
-pub(super) fn route_action(
-    action: &RouteAction,
-    clusters: &Clusters<'_>,
-    at: Path<'_>,
-    findings: &Findings,
-) -> Forwarded {
+pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>, findings: &Findings) -> Forwarded {
     #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
     let RouteAction {
         cluster_not_found_response_code,
@@ -274,7 +269,7 @@ pub(super) fn route_action(
         (!findings.permits(rule, at.field(field), None)).then_some(Answer::Status(503))
     };
     let answer = match cluster_specifier {
-        Some(ClusterSpecifier::Cluster(name)) => Some(to_cluster(name, unavailable, clusters)),
+        Some(ClusterSpecifier::Cluster(name)) => Some(to_cluster(name, unavailable, above.clusters)),
         Some(ClusterSpecifier::WeightedClusters(list)) => Some(weighted(list, at.field("weighted_clusters"), findings)),
         Some(ClusterSpecifier::ClusterHeader(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_header"),
         Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_specifier_plugin"),

@@ -1,7 +1,7 @@
 //! What becomes of the requests that a route takes.
 
 use crate::apisix::Id;
-use crate::apisix::plugin::{Plugins, TrafficSplit};
+use crate::apisix::plugin::{Abort, AmeshAnswer, Redirect, TrafficSplit};
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -10,6 +10,10 @@ pub(super) enum Answer {
     Split(TrafficSplit),
     /// A status without a body, given by Amesh itself.
     Status(u32),
-    /// What these plugins answer.
-    Own(Box<Plugins>),
+    /// A redirect by APISIX's own plugin.
+    Redirect(Redirect),
+    /// A direct response by APISIX's own plugin.
+    Abort(Abort),
+    /// A redirect or a direct response by Amesh's plugin.
+    Amesh(AmeshAnswer),
 }

@@ -7,7 +7,7 @@ use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::route::v3::DirectResponseAction;
 
 use super::answer::Answer;
-use crate::apisix::plugin::{Abort, AmeshAnswer, DirectAnswer, FaultInjection, Plugins};
+use crate::apisix::plugin::{Abort, AmeshAnswer, DirectAnswer};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
@@ -62,33 +62,23 @@ pub(super) fn direct_response(response: &DirectResponseAction, at: Path<'_>, fin
     let body = body
         .as_ref()
         .and_then(|source| inline(source, at.field("body"), findings));
-    let plugins = if findings.options().target == Target::Amesh {
-        let (text, base64) = match body.map(String::from_utf8) {
-            None => (None, None),
-            Some(Ok(text)) => (Some(text), None),
-            Some(Err(bytes)) => (None, Some(BASE64_STANDARD.encode(bytes.as_bytes()))),
-        };
-        Plugins {
-            amesh_answer: Some(AmeshAnswer::Direct(DirectAnswer {
-                status: *status,
-                body: text,
-                body_base64: base64,
-            })),
-            ..Plugins::default()
-        }
-    } else {
-        Plugins {
-            fault_injection: Some(FaultInjection {
-                abort: Abort {
-                    http_status: *status,
-                    // What cannot be said was reported.
-                    body: body.and_then(|body| String::from_utf8(body).ok()).unwrap_or_default(),
-                },
-            }),
-            ..Plugins::default()
-        }
+    if findings.options().target != Target::Amesh {
+        return Answer::Abort(Abort {
+            http_status: *status,
+            // What cannot be said was reported.
+            body: body.and_then(|body| String::from_utf8(body).ok()).unwrap_or_default(),
+        });
+    }
+    let (text, base64) = match body.map(String::from_utf8) {
+        None => (None, None),
+        Some(Ok(text)) => (Some(text), None),
+        Some(Err(bytes)) => (None, Some(BASE64_STANDARD.encode(bytes.as_bytes()))),
     };
-    Answer::Own(Box::new(plugins))
+    Answer::Amesh(AmeshAnswer::Direct(DirectAnswer {
+        status: *status,
+        body: text,
+        body_base64: base64,
+    }))
 }
 
 fn inline(source: &DataSource, at: Path<'_>, findings: &Findings) -> Option<Vec<u8>> {

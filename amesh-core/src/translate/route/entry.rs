@@ -3,7 +3,7 @@
 use envoy_types::pb::envoy::config::route::v3::Route;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 
-use super::Clusters;
+use super::Above;
 use super::action::route_action;
 use super::answer::Answer;
 use super::direct_response::direct_response;
@@ -12,6 +12,7 @@ use super::matching::{Matching, matching};
 use super::path::{self, PathMatch};
 use super::redirect::redirect;
 use crate::apisix::Expr;
+use crate::apisix::plugin::Plugins;
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter;
@@ -89,6 +90,8 @@ pub(super) struct Entry {
     pub(super) path: PathMatch,
     pub(super) conditions: Vec<Expr>,
     pub(super) answer: Answer,
+    /// What else happens to its requests; nothing of it when they are refused.
+    pub(super) plugins: Plugins,
     pub(super) websocket: Option<bool>,
 }
 
@@ -100,6 +103,7 @@ impl Entry {
             path: PathMatch::Any,
             conditions: Vec::new(),
             answer,
+            plugins: Plugins::default(),
             websocket: None,
         }
     }
@@ -111,7 +115,7 @@ impl Entry {
 }
 
 /// Reads a route; `None` when it takes no request.
-pub(super) fn entry(route: &Route, clusters: &Clusters<'_>, at: Path<'_>, findings: &Findings) -> Option<Entry> {
+pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Findings) -> Option<Entry> {
     #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
     let Route {
         name,
@@ -152,7 +156,7 @@ pub(super) fn entry(route: &Route, clusters: &Clusters<'_>, at: Path<'_>, findin
     }
     let (answer, websocket) = match action {
         Some(Action::Route(action)) => {
-            let forwarded = route_action(action, clusters, at.field("route"), findings);
+            let forwarded = route_action(action, above, at.field("route"), findings);
             (forwarded.answer, forwarded.websocket)
         }
         Some(Action::DirectResponse(response)) => (
@@ -187,6 +191,7 @@ pub(super) fn entry(route: &Route, clusters: &Clusters<'_>, at: Path<'_>, findin
         path,
         conditions,
         answer: answer?,
+        plugins: Plugins::default(),
         websocket,
     })
 }

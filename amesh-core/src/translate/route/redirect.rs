@@ -12,7 +12,7 @@ use envoy_types::pb::envoy::config::route::v3::redirect_action::{
 };
 
 use super::answer::Answer;
-use crate::apisix::plugin::{AmeshAnswer, PathRewrite, Plugins, Redirect, RedirectAnswer};
+use crate::apisix::plugin::{AmeshAnswer, PathRewrite, Redirect, RedirectAnswer};
 use crate::feature::{Feature, Message, approximate, exact, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
@@ -145,18 +145,12 @@ pub(super) fn redirect(
 impl Location {
     fn answer(self, at: Path<'_>, findings: &Findings) -> Option<Answer> {
         if findings.options().target == Target::Amesh {
-            return Some(Answer::Own(Box::new(Plugins {
-                amesh_answer: Some(AmeshAnswer::Redirect(self.with_package())),
-                ..Plugins::default()
-            })));
+            return Some(Answer::Amesh(AmeshAnswer::Redirect(self.with_package())));
         }
-        let Some(plugin) = self.native(at, findings) else {
-            return refused(at, findings);
-        };
-        Some(Answer::Own(Box::new(Plugins {
-            redirect: Some(plugin),
-            ..Plugins::default()
-        })))
+        match self.native(at, findings) {
+            Some(redirect) => Some(Answer::Redirect(redirect)),
+            None => refused(at, findings),
+        }
     }
 
     fn with_package(self) -> RedirectAnswer {

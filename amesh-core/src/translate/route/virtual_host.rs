@@ -3,7 +3,7 @@
 use envoy_types::pb::envoy::config::route::v3::VirtualHost;
 use envoy_types::pb::envoy::config::route::v3::virtual_host::TlsRequirementType;
 
-use super::Clusters;
+use super::Above;
 use super::answer::Answer;
 use super::domain::{Domains, HOST, HostGroup, NEVER};
 use super::entry::{Entry, entry};
@@ -77,7 +77,7 @@ pub(super) struct Host<'a> {
 pub(super) fn virtual_host<'a>(
     host: &'a VirtualHost,
     domains: &Domains<'_>,
-    clusters: &Clusters<'_>,
+    above: Above<'_>,
     at: Path<'_>,
     findings: &Findings,
 ) -> Host<'a> {
@@ -168,7 +168,7 @@ pub(super) fn virtual_host<'a>(
             });
         }
         for (index, route) in routes.iter().enumerate() {
-            entries.extend(entry(route, clusters, at.field("routes").index(index), findings));
+            entries.extend(entry(route, above, at.field("routes").index(index), findings));
         }
     }
     // A catch-all hides what follows it, in Envoy as in APISIX; without one, nothing but this stops APISIX from going
