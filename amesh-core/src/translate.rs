@@ -71,6 +71,8 @@ pub(crate) static FEATURES: &[&Feature] = &[
     &route::policy::FEATURE,
     &route::query::FEATURE,
     &route::redirect::FEATURE,
+    &route::retry::FEATURE,
+    &route::timeout::FEATURE,
     &route::virtual_host::FEATURE,
     &route::weighted::FEATURE,
     &value::address::FEATURE,

@@ -13,6 +13,8 @@ pub(crate) mod path;
 pub(crate) mod policy;
 pub(crate) mod query;
 pub(crate) mod redirect;
+pub(crate) mod retry;
+pub(crate) mod timeout;
 pub(crate) mod virtual_host;
 pub(crate) mod weighted;
 
@@ -29,7 +31,7 @@ use self::policy::MIRROR;
 use self::virtual_host::{Host, virtual_host};
 use super::http_filter;
 use super::scope::Scope;
-use crate::apisix::plugin::{Abort, FaultInjection, HeaderChanges, Plugins, ProxyRewrite};
+use crate::apisix::plugin::{Abort, FaultInjection, HeaderChanges, Plugins, ProxyRewrite, Retry};
 use crate::apisix::{Expr, Id, Route};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
@@ -136,6 +138,8 @@ impl Clusters<'_> {
 #[derive(Clone, Copy)]
 pub(super) struct Above<'a> {
     pub(super) clusters: &'a Clusters<'a>,
+    /// The virtual host's own, for routes without one.
+    pub(super) retry: Option<&'a Retry>,
 }
 
 /// A route configuration and where it applies.
@@ -220,7 +224,7 @@ pub(crate) fn route_configuration(
         return vec![refuse_all(applied.id, "refused", status, Scope::any_of(applied.scopes))];
     }
 
-    let above = Above { clusters };
+    let above = Above { clusters, retry: None };
     let domains = Domains::of(virtual_hosts, *ignore_port_in_host_matching);
     let hosts: Vec<Host<'_>> = virtual_hosts
         .iter()
@@ -242,6 +246,7 @@ pub(crate) fn refuse_all(id: &[&str], name: &str, status: u32, scope: Vec<Expr>)
         priority: 0,
         vars: scope,
         enable_websocket: None,
+        timeout: None,
         upstream_id: None,
         plugins: answer(status),
     }
@@ -379,6 +384,7 @@ impl Builder<'_> {
                 .chain(conditions)
                 .collect(),
             enable_websocket: (forwards && entry.websocket.unwrap_or(self.applied.websocket)).then_some(true),
+            timeout: entry.timeout.filter(|_| forwards),
             upstream_id,
             plugins,
         }

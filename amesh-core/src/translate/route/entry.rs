@@ -5,14 +5,14 @@ use envoy_types::pb::envoy::config::route::v3::route::Action;
 
 use super::Above;
 use super::action::route_action;
-use super::answer::Answer;
+use super::answer::{Answer, Served};
 use super::direct_response::direct_response;
 use super::header_mutation::{self, Changes, HEADERS};
 use super::matching::{Matching, matching};
 use super::path::{self, PathMatch};
 use super::redirect::redirect;
-use crate::apisix::Expr;
 use crate::apisix::plugin::Plugins;
+use crate::apisix::{Expr, Timeout};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter;
@@ -93,6 +93,7 @@ pub(super) struct Entry {
     /// What else happens to its requests; nothing of it when they are refused.
     pub(super) plugins: Plugins,
     pub(super) websocket: Option<bool>,
+    pub(super) timeout: Option<Timeout>,
 }
 
 impl Entry {
@@ -105,6 +106,7 @@ impl Entry {
             answer,
             plugins: Plugins::default(),
             websocket: None,
+            timeout: None,
         }
     }
 
@@ -154,25 +156,25 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
     if !route_specifiers.is_empty() && !findings.permits(&SPECIFIERS, at.field("route_specifiers"), None) {
         status = Some(503);
     }
-    let (answer, websocket) = match action {
-        Some(Action::Route(action)) => {
-            let forwarded = route_action(action, above, at.field("route"), findings);
-            (forwarded.answer, forwarded.websocket)
+    let served = match action {
+        Some(Action::Route(action)) => route_action(action, above, at.field("route"), findings),
+        Some(Action::DirectResponse(response)) => {
+            Served::answered(Some(direct_response(response, at.field("direct_response"), findings)))
         }
-        Some(Action::DirectResponse(response)) => (
-            Some(direct_response(response, at.field("direct_response"), findings)),
-            None,
-        ),
         Some(Action::Redirect(action)) => {
             let specifier = r#match.as_ref().and_then(|it| it.path_specifier.as_ref());
-            (
-                redirect(action, path::prefix(specifier), at.field("redirect"), findings),
-                None,
-            )
+            Served::answered(redirect(
+                action,
+                path::prefix(specifier),
+                at.field("redirect"),
+                findings,
+            ))
         }
-        Some(Action::FilterAction(_)) => (refused(&ACTION, at.field("filter_action"), findings), None),
-        Some(Action::NonForwardingAction(_)) => (refused(&ACTION, at.field("non_forwarding_action"), findings), None),
-        None => (refused(&ACTION, at, findings), None),
+        Some(Action::FilterAction(_)) => Served::answered(refused(&ACTION, at.field("filter_action"), findings)),
+        Some(Action::NonForwardingAction(_)) => {
+            Served::answered(refused(&ACTION, at.field("non_forwarding_action"), findings))
+        }
+        None => Served::answered(refused(&ACTION, at, findings)),
     };
     let Matching {
         path,
@@ -184,15 +186,16 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
     }
     let answer = match status {
         Some(status) => Some(Answer::Status(status)),
-        None => answer,
+        None => served.answer,
     };
     Some(Entry {
         name: name.clone(),
         path,
         conditions,
         answer: answer?,
-        plugins: Plugins::default(),
-        websocket,
+        plugins: served.plugins,
+        websocket: served.websocket,
+        timeout: served.timeout,
     })
 }
 
