@@ -44,6 +44,7 @@ fn route(id: &str, size: usize, upstream: &str) -> Object {
         priority: 0,
         vars: Vec::new(),
         enable_websocket: None,
+        timeout: None,
         upstream_id: Some(Id::of(upstream)),
         plugins: Plugins::default(),
     }))
