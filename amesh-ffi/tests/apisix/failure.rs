@@ -9,7 +9,7 @@ use crate::apisix::{self, Apisix};
 use crate::istiod::{self, Istiod, wait_until};
 use crate::load::{Load, Sum};
 use crate::workload::workload;
-use crate::{mesh, package};
+use crate::{GATEWAY, mesh, package};
 
 fn setting(name: &str, default: u32) -> u32 {
     let value = std::env::var(name).ok();
@@ -121,7 +121,7 @@ fn nothing_that_breaks_costs_a_request() {
     let kept = tempfile::tempdir().expect("a folder");
     let istiod = Istiod::start(&harness, kept.path(), &["--log", "error"]);
     let address = istiod.plaintext().to_owned();
-    let config = package(&istiod, &folder.path().join("wake"));
+    let config = package(&istiod, &GATEWAY, &folder.path().join("wake"));
     let mut live = Live {
         apisix: Apisix::start_with(&home, "config.yaml", &config),
         istiod: Some(istiod),
