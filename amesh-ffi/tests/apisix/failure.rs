@@ -2,14 +2,17 @@
 //!
 //! `AMESH_RATE` and `AMESH_SECONDS` make it longer: requests a second, and how long each row lasts.
 
+use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::apisix::{self, Apisix};
 use crate::istiod::{self, Istiod, wait_until};
 use crate::load::{Load, Sum};
 use crate::workload::workload;
-use crate::{GATEWAY, mesh, package};
+use crate::{GATEWAY, package};
 
 fn setting(name: &str, default: u32) -> u32 {
     let value = std::env::var(name).ok();
@@ -21,14 +24,102 @@ fn setting(name: &str, default: u32) -> u32 {
 struct Live {
     apisix: Apisix,
     istiod: Option<Istiod>,
-    /// Two workloads that answer the same.
+    /// Workloads that answer the same.
     endpoints: [u16; 2],
-    turn: usize,
-    /// The mesh as it is.
-    text: String,
+    mesh: Mesh,
     rate: u32,
     lasts: Duration,
     rows: Vec<(&'static str, Sum)>,
+}
+
+/// What the mesh's YAML says.
+#[derive(Debug, Clone, Default)]
+struct Mesh {
+    port: u16,
+    /// The workload of the service, by version, and the service's versions that are subsets.
+    endpoints: Vec<(&'static str, u16)>,
+    subsets: Vec<&'static str>,
+    /// Where the load goes: weights of subsets, or the service.
+    load: Vec<(&'static str, u32)>,
+    /// Tells this mesh from the one before.
+    turn: usize,
+}
+
+impl Mesh {
+    fn path(&self) -> String {
+        format!("/turn/{}", self.turn)
+    }
+
+    fn text(&self) -> String {
+        let lines = |lines: Vec<String>| lines.concat();
+        let endpoints = self.endpoints.iter().map(|(version, port)| {
+            format!("\n  - {{address: 127.0.0.1, ports: {{http: {port}}}, labels: {{version: {version}}}}}")
+        });
+        let subsets = self
+            .subsets
+            .iter()
+            .map(|version| format!("\n  - {{name: {version}, labels: {{version: {version}}}}}"));
+        let subsets: Vec<String> = subsets.collect();
+        let rule = if subsets.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: one, namespace: default}}
+spec:
+  host: one.example
+  subsets:{}",
+                subsets.concat()
+            )
+        };
+        let load = if self.load.is_empty() {
+            "\n    - destination: {host: one.example}".to_owned()
+        } else {
+            let weighted = self.load.iter().map(|(version, weight)| {
+                format!("\n    - {{destination: {{host: one.example, subset: {version}}}, weight: {weight}}}")
+            });
+            lines(weighted.collect())
+        };
+        format!(
+            "
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: one, namespace: default}}
+spec:
+  hosts: [one.example]
+  location: MESH_EXTERNAL
+  resolution: STATIC
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  endpoints:{}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: live, namespace: default}}
+spec:
+  selector: {{istio: ingressgateway}}
+  servers: [{{port: {{number: {}, name: live, protocol: HTTP}}, hosts: [shop.example]}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: live, namespace: default}}
+spec:
+  hosts: [shop.example]
+  gateways: [live]
+  http:
+  - match: [{{uri: {{prefix: {}}}}}]
+    route: [{{destination: {{host: one.example}}}}]
+  - name: load
+    match: [{{uri: {{prefix: /load}}}}]
+    route:{load}{rule}
+",
+            lines(endpoints.collect()),
+            self.port,
+            self.path(),
+        )
+    }
 }
 
 impl Live {
@@ -36,42 +127,111 @@ impl Live {
         self.istiod.as_ref().expect("an istiod")
     }
 
-    /// Changes the endpoint, or the path of another route, and waits until that is served.
+    fn write(&self) {
+        self.istiod().write("live.yaml", &self.mesh.text()).expect("a file");
+    }
+
+    /// Writes the mesh, and waits until it is served.
+    fn serve(&mut self) {
+        self.mesh.turn += 1;
+        self.write();
+        let path = self.mesh.path();
+        let answer = || self.apisix.get("shop.example", &path, "");
+        let served = || answer().is_some_and(|(status, _)| status == 200);
+        assert!(wait_until(served), "{path} is {:?}", answer());
+    }
+
+    /// The service has its other endpoint, and a route its next path.
     fn change(&mut self) {
-        self.turn += 1;
-        let path = format!("/turn/{}", self.turn);
-        let endpoint = self.endpoints[self.turn % 2];
-        let text = mesh(self.apisix.port(), endpoint, &path);
-        let more = "  - match: [{uri: {prefix: /load}}]\n    route: [{destination: {host: one.example}}]\n";
-        self.istiod()
-            .write("live.yaml", &format!("{text}{more}"))
-            .expect("a file");
-        let served = || {
-            self.apisix
-                .get("shop.example", &path, "")
-                .is_some_and(|(status, _)| status == 200)
+        let endpoint = self.endpoints[self.mesh.turn % 2];
+        self.mesh.endpoints = vec![("a", endpoint)];
+        self.serve();
+    }
+
+    /// A subset and what uses it come, and go, each after what it needs: as Istio wants it from operators.
+    fn make_before_break(&mut self) {
+        let [one, other] = self.endpoints;
+        let (old, new, port) = if self.mesh.subsets == ["a"] {
+            ("a", "b", one)
+        } else {
+            ("b", "a", other)
         };
-        assert!(
-            wait_until(served),
-            "{path} is {:?}",
-            self.apisix.get("shop.example", &path, "")
-        );
+        self.mesh.endpoints.push((new, port));
+        self.mesh.subsets.push(new);
+        self.serve();
+        self.mesh.load = vec![(new, 100)];
+        self.serve();
+        self.mesh.subsets.retain(|version| *version != old);
+        self.serve();
+        self.mesh.endpoints.retain(|(version, _)| *version != old);
+        self.serve();
+        // Then no subset at all, for every second turn of these.
+        if new == "a" {
+            self.mesh.load.clear();
+            self.serve();
+            self.mesh.subsets.clear();
+            self.serve();
+        }
+    }
+
+    /// What each worker refuses, by key.
+    fn rejected(&self) -> Vec<Vec<(String, String)>> {
+        let status = self.apisix.control("plugin/amesh-status");
+        let workers = status["workers"].as_array().expect("workers");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        workers
+            .iter()
+            .map(|worker| {
+                let rejected = worker["rejected"].as_array().into_iter().flatten();
+                rejected.map(|one| (text(&one["key"]), text(&one["error"]))).collect()
+            })
+            .collect()
+    }
+
+    /// Weights need a plugin that this APISIX has not: the route stays as it was, and every worker says why, until the
+    /// weights are gone.
+    fn missing_plugin(&mut self) {
+        self.mesh.subsets = vec!["a", "b"];
+        self.mesh.endpoints = vec![("a", self.endpoints[0]), ("b", self.endpoints[1])];
+        self.mesh.load = vec![("a", 50), ("b", 50)];
+        self.serve();
+        let refused = || {
+            let workers = self.rejected();
+            workers.len() == 2
+                && workers.iter().all(|rejected| {
+                    let [(key, error)] = rejected.as_slice() else {
+                        return false;
+                    };
+                    key.starts_with("/routes/") && error.contains("unknown plugin [traffic-split]")
+                })
+        };
+        assert!(wait_until(refused), "{:?}", self.rejected());
+        std::thread::sleep(Duration::from_millis(200));
+        self.mesh.load.clear();
+        self.serve();
+        let taken = || self.rejected().iter().all(Vec::is_empty);
+        assert!(wait_until(taken), "{:?}", self.rejected());
+        self.mesh.subsets.clear();
+        self.serve();
     }
 
     /// Does something again and again under load.
     fn row(&mut self, what: &'static str, mut action: impl FnMut(&mut Self)) {
         let load = Load::start(self.apisix.port(), "shop.example", "/load", self.rate);
-        let began = std::time::Instant::now();
+        let began = Instant::now();
+        let mut times = 0;
         std::thread::sleep(Duration::from_millis(300));
         while began.elapsed() < self.lasts {
             action(self);
+            times += 1;
             std::thread::sleep(Duration::from_millis(300));
         }
         let sum = load.stop();
         println!(
-            "{what:<40} {:>8} good {:>4} again {:>4} failed, slowest {:?}",
+            "{what:<40} {times:>3} times {:>8} good {:>5} again {:>5} refused {:>4} failed, slowest {:?}",
             sum.good,
             sum.again,
+            sum.refused,
             sum.failed.len(),
             sum.slowest
         );
@@ -112,6 +272,12 @@ fn signal(name: &str, pid: u32) {
     assert!(kill.expect("kill runs").success(), "{name} {pid}");
 }
 
+/// Without the plugin that weights need.
+fn config(istiod: &Istiod, socket: &Path) -> String {
+    let config = package(istiod, &GATEWAY, socket);
+    format!("{config}plugins: [fault-injection, proxy-rewrite, amesh-status]\n")
+}
+
 #[test]
 fn nothing_that_breaks_costs_a_request() {
     let (Some(harness), Some(home)) = (istiod::harness(), apisix::home()) else {
@@ -121,13 +287,16 @@ fn nothing_that_breaks_costs_a_request() {
     let kept = tempfile::tempdir().expect("a folder");
     let istiod = Istiod::start(&harness, kept.path(), &["--log", "error"]);
     let address = istiod.plaintext().to_owned();
-    let config = package(&istiod, &GATEWAY, &folder.path().join("wake"));
+    let apisix = Apisix::start_with(&home, "config.yaml", &config(&istiod, &folder.path().join("wake")));
+    let mesh = Mesh {
+        port: apisix.port(),
+        ..Mesh::default()
+    };
     let mut live = Live {
-        apisix: Apisix::start_with(&home, "config.yaml", &config),
+        apisix,
         istiod: Some(istiod),
         endpoints: [workload("one"), workload("one")],
-        turn: 0,
-        text: String::new(),
+        mesh,
         rate: setting("AMESH_RATE", 400),
         lasts: Duration::from_secs(setting("AMESH_SECONDS", 3).into()),
         rows: Vec::new(),
@@ -136,6 +305,12 @@ fn nothing_that_breaks_costs_a_request() {
 
     live.row("nothing", |_| {});
     live.row("endpoints and routes change", Live::change);
+    live.row("subsets come and go, endpoints change", Live::make_before_break);
+    live.mesh.load.clear();
+    live.serve();
+    live.mesh.subsets.clear();
+    live.change();
+    live.row("a plugin is missing", Live::missing_plugin);
     live.row("a worker is killed", |live| live.kill("worker process"));
     live.row("the privileged agent is killed", |live| {
         live.kill("privileged agent");
@@ -151,14 +326,20 @@ fn nothing_that_breaks_costs_a_request() {
         let gone = live.istiod.take();
         drop(gone);
         std::thread::sleep(live.lasts);
-        std::fs::write(kept.path().join("live.yaml"), &live.text).expect("a file");
+        std::fs::write(kept.path().join("live.yaml"), live.mesh.text()).expect("a file");
         let again = Istiod::start(&harness, kept.path(), &["--log", "error", "--listen", &address]);
         live.istiod = Some(again);
+        live.change();
+    });
+    live.row("all of APISIX is restarted", |live| {
+        live.apisix.restart();
         live.change();
     });
 
     for (what, sum) in &live.rows {
         assert!(sum.good > 100, "{what}: {sum:?}");
         assert_eq!(sum.failed, [""; 0], "{what}");
+        // Only while nobody listens.
+        assert_eq!(sum.refused > 0, what.contains("restarted"), "{what}: {sum:?}");
     }
 }
