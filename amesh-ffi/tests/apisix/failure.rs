@@ -167,11 +167,30 @@ impl Live {
         self.serve();
         // Then no subset at all, for every second turn of these.
         if new == "a" {
-            self.mesh.load.clear();
-            self.serve();
-            self.mesh.subsets.clear();
-            self.serve();
+            self.without_subsets();
         }
+    }
+
+    /// One subset takes the place of another in one step, with what uses it.
+    fn exchange(&mut self) {
+        let [one, other] = self.endpoints;
+        let (new, port) = if self.mesh.subsets == ["a"] {
+            ("b", one)
+        } else {
+            ("a", other)
+        };
+        self.mesh.endpoints = vec![(new, port)];
+        self.mesh.subsets = vec![new];
+        self.mesh.load = vec![(new, 100)];
+        self.serve();
+    }
+
+    /// No subsets, each after what uses it.
+    fn without_subsets(&mut self) {
+        self.mesh.load.clear();
+        self.serve();
+        self.mesh.subsets.clear();
+        self.serve();
     }
 
     /// What each worker refuses, by key.
@@ -305,11 +324,10 @@ fn nothing_that_breaks_costs_a_request() {
 
     live.row("nothing", |_| {});
     live.row("endpoints and routes change", Live::change);
-    live.row("subsets come and go, endpoints change", Live::make_before_break);
-    live.mesh.load.clear();
-    live.serve();
-    live.mesh.subsets.clear();
-    live.change();
+    live.row("subsets come and go, step by step", Live::make_before_break);
+    live.without_subsets();
+    live.row("subsets are exchanged in one step", Live::exchange);
+    live.without_subsets();
     live.row("a plugin is missing", Live::missing_plugin);
     live.row("a worker is killed", |live| live.kill("worker process"));
     live.row("the privileged agent is killed", |live| {
