@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -41,15 +41,18 @@ impl Apisix {
 
     /// Starts it with that file in its folder `conf`, on some ports of 127.0.0.1.
     pub(crate) fn start_on(home: &Path, file: &str, text: &str, ports: &[u16]) -> Self {
-        let address = |port: &u16| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), *port);
-        Self::start_at(home, file, text, ports.iter().map(address).collect())
+        Self::start_at(home, &[(file, text)], "127.0.0.1", ports)
     }
 
-    /// Starts it with that file in its folder `conf`, at some addresses.
-    pub(crate) fn start_at(home: &Path, file: &str, text: &str, listen: Vec<SocketAddr>) -> Self {
+    /// Starts it with those files in its folder `conf`, on some ports of an address.
+    pub(crate) fn start_at(home: &Path, files: &[(&str, &str)], address: &str, ports: &[u16]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("conf")).expect("a directory");
-        fs::write(dir.path().join("conf").join(file), text).expect("the file");
+        for (file, text) in files {
+            fs::write(dir.path().join("conf").join(file), text).expect("the file");
+        }
+        let address: IpAddr = address.parse().expect("an address");
+        let listen = ports.iter().map(|port| SocketAddr::new(address, *port)).collect();
         let apisix = Self {
             home: home.to_owned(),
             dir,
@@ -72,6 +75,11 @@ impl Apisix {
         self.run();
     }
 
+    /// What it says in its log.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("logs/error.log")).unwrap_or_default()
+    }
+
     fn script(&self, name: &str, args: &[&str]) -> bool {
         let mut command = Command::new(self.home.join(name));
         command
@@ -89,9 +97,14 @@ impl Apisix {
         text.trim().parse().expect("a number")
     }
 
+    /// Where requests go.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listen[0]
+    }
+
     /// The port for requests.
     pub(crate) fn port(&self) -> u16 {
-        self.listen[0].port()
+        self.address().port()
     }
 
     /// The file that it reads.
@@ -101,7 +114,7 @@ impl Apisix {
 
     /// Status and body of an answer.
     pub(crate) fn get(&self, host: &str, path: &str, headers: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect(self.listen[0]).ok()?;
+        let mut stream = TcpStream::connect(self.address()).ok()?;
         write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n{headers}\r\n").ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, TcpListener};
 
 use crate::apisix::{self, Apisix};
 use crate::client::Client;
-use crate::echo::{self, Seen};
 use crate::istiod::{self, Istiod, scenario, wait_until};
+use crate::workload;
 use crate::{Proxy, package, stock};
 
 /// Requests to something that is drawn: shares are then off by less than 15 of a hundred.
@@ -52,7 +52,7 @@ pub(crate) struct Answer {
 pub(crate) struct Live {
     name: &'static str,
     istiod: Istiod,
-    apisixes: [(Apisix, SocketAddr); 2],
+    apisixes: [Apisix; 2],
     _folder: tempfile::TempDir,
 }
 
@@ -116,27 +116,23 @@ impl Live {
         let addresses: Vec<IpAddr> = named.iter().map(|(_, address)| *address).collect();
         let (port, workloads) = listeners(&addresses);
         for ((name, _), listener) in named.iter().zip(workloads) {
-            echo::answer(listener, name);
+            let name = name.clone();
+            workload::serve(listener, move |path| format!("{name}\n{path}"));
         }
 
         // Both take the port that the gateway's listener has.
-        let homes = [1, 2].map(|number| IpAddr::V4(Ipv4Addr::new(127, 0, 2, number)));
-        let (gateway, _) = listeners(&homes);
+        let homes = ["127.0.2.1", "127.0.2.2"];
+        let (gateway, _) = listeners(&homes.map(|home| home.parse().expect("an address")));
         let folder = tempfile::tempdir().expect("a folder");
         for (file, text) in &texts {
             fs::write(folder.path().join(file), local(text, port, gateway)).expect("a file");
         }
         let istiod = Istiod::start(&harness, folder.path(), &["--log", "error"]);
-        let configs = [
-            stock(&istiod, proxy),
-            package(&istiod, proxy, &folder.path().join("wake")),
+        let start = |config: &str, at: &str| Apisix::start_at(&home, &[("config.yaml", config)], at, &[gateway]);
+        let apisixes = [
+            start(&stock(&istiod, proxy), homes[0]),
+            start(&package(&istiod, proxy, &folder.path().join("wake")), homes[1]),
         ];
-        let mut number = 0;
-        let apisixes = configs.map(|config| {
-            let at = SocketAddr::new(homes[number], gateway);
-            number += 1;
-            (Apisix::start_at(&home, "config.yaml", &config, vec![at]), at)
-        });
         Some(Self {
             name,
             istiod,
@@ -167,15 +163,16 @@ impl Live {
 
     /// What both answer, APISIX's own provider first. Each request has a connection of its own, so any worker answers.
     pub(crate) fn ask(&self, request: Request) -> [Answer; 2] {
-        self.apisixes.each_ref().map(|(_, at)| {
+        self.apisixes.each_ref().map(|apisix| {
             let Request { host, path, headers } = request;
             let wire = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n");
-            let response = Client::new(*at).send("GET", wire.as_bytes());
+            let response = Client::new(apisix.address()).send("GET", wire.as_bytes());
             let response = response.unwrap_or_else(|error| panic!("{error}: {request:?}"));
-            let seen = Seen::read(&response.body).filter(|_| response.header(echo::ECHO).is_some());
+            let text = String::from_utf8(response.body).expect("a text");
+            let workload = text.split_once('\n').filter(|_| response.status == 200);
             Answer {
                 status: response.status,
-                workload: seen.map(|seen| (seen.cluster, seen.target)),
+                workload: workload.map(|(name, path)| (name.to_owned(), path.to_owned())),
             }
         })
     }

@@ -7,9 +7,6 @@ mod apisix;
 #[path = "../../../amesh-core/tests/precedence/real/client.rs"]
 mod client;
 #[expect(dead_code, reason = "other tests use the rest")]
-#[path = "../differential/echo.rs"]
-mod echo;
-#[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../../../amesh-cli/tests/support/istiod.rs"]
 mod istiod;
 #[path = "../../../amesh-cli/tests/support/workload.rs"]

@@ -43,12 +43,6 @@ impl Seen {
 pub(crate) fn start(cluster: &str) -> u16 {
     let listener = TcpListener::bind(("0.0.0.0", 0)).expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    answer(listener, cluster);
-    port
-}
-
-/// Answers what comes to a port, in the name of a cluster.
-pub(crate) fn answer(listener: TcpListener, cluster: &str) {
     let cluster: Arc<str> = cluster.into();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
@@ -57,6 +51,7 @@ pub(crate) fn answer(listener: TcpListener, cluster: &str) {
             std::thread::spawn(move || serve(stream, &cluster));
         }
     });
+    port
 }
 
 /// Answers until the proxy closes the connection.
