@@ -1,6 +1,7 @@
 //! What happens to traffic when something of a live mesh changes, breaks or is restarted, under a fixed rate of requests.
 //!
-//! `AMESH_RATE` and `AMESH_SECONDS` make it longer: requests a second, and how long each row lasts.
+//! `AMESH_RATE` and `AMESH_SECONDS` make it longer: requests a second, and how long each row lasts. `AMESH_SERVICES` makes the
+//! mesh larger.
 
 use std::path::Path;
 use std::process::Command;
@@ -100,7 +101,7 @@ kind: Gateway
 metadata: {{name: live, namespace: default}}
 spec:
   selector: {{istio: ingressgateway}}
-  servers: [{{port: {{number: {}, name: live, protocol: HTTP}}, hosts: [shop.example]}}]
+  servers: [{{port: {{number: {}, name: live, protocol: HTTP}}, hosts: [\"*\"]}}]
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -291,6 +292,38 @@ fn signal(name: &str, pid: u32) {
     assert!(kill.expect("kill runs").success(), "{name} {pid}");
 }
 
+/// So many services that nobody asks, with a host each.
+fn others(count: u32) -> String {
+    // With addresses of their own, so that istiod need not find some.
+    let service = |number: u32| {
+        format!(
+            "
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: other-{number}, namespace: default}}
+spec:
+  hosts: [other-{number}.example]
+  addresses: [10.8.{}.{}]
+  location: MESH_EXTERNAL
+  resolution: STATIC
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  endpoints: [{{address: 10.9.9.9}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: other-{number}, namespace: default}}
+spec:
+  hosts: [other-{number}.example]
+  gateways: [live]
+  http: [{{route: [{{destination: {{host: other-{number}.example}}}}]}}]",
+            number / 250,
+            number % 250 + 1
+        )
+    };
+    (0..count).map(service).collect()
+}
+
 /// Without the plugin that weights need.
 fn config(istiod: &Istiod, socket: &Path) -> String {
     let config = package(istiod, &GATEWAY, socket);
@@ -304,6 +337,7 @@ fn nothing_that_breaks_costs_a_request() {
     };
     let folder = tempfile::tempdir().expect("a folder");
     let kept = tempfile::tempdir().expect("a folder");
+    std::fs::write(kept.path().join("others.yaml"), others(setting("AMESH_SERVICES", 20))).expect("a file");
     let istiod = Istiod::start(&harness, kept.path(), &["--log", "error"]);
     let address = istiod.plaintext().to_owned();
     let apisix = Apisix::start_with(&home, "config.yaml", &config(&istiod, &folder.path().join("wake")));
