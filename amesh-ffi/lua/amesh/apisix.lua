@@ -4,6 +4,7 @@ local config_local = require("apisix.core.config_local")
 local log = require("apisix.core.log")
 local json = require("apisix.core.json")
 local schema = require("apisix.core.schema")
+local usleep = require("apisix.core.os").usleep
 local process = require("ngx.process")
 local ffi = require("ffi")
 
@@ -176,6 +177,10 @@ function _M.provider()
             elseif subsystem == "http" then
                 start_library(shared)
             end
+        end,
+        start_wait = shared.settings.start_wait,
+        pause = function(seconds)
+            usleep(math.ceil(seconds * 1000000))
         end,
         start = function(sync)
             start_loop(shared, provider, workers, sync)

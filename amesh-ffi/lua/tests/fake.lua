@@ -93,6 +93,8 @@ function _M.provider(over)
         local_conf = function() return {} end,
         in_agent = function() return false end,
         on_init_worker = function() end,
+        start_wait = 0,
+        pause = function() error("nobody waits") end,
         start = function() end,
     }
     for name, value in pairs(over or {}) do
