@@ -41,19 +41,31 @@ impl Apisix {
 
     /// Starts it with that file in its folder `conf`, on some ports of 127.0.0.1.
     pub(crate) fn start_on(home: &Path, file: &str, text: &str, ports: &[u16]) -> Self {
+        Self::start_at(home, &[(file, text)], "127.0.0.1", ports)
+    }
+
+    /// Starts it with those files in its folder `conf`, on some ports of an address.
+    pub(crate) fn start_at(home: &Path, files: &[(&str, &str)], address: &str, ports: &[u16]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("conf")).expect("a directory");
-        fs::write(dir.path().join("conf").join(file), text).expect("the file");
+        for (file, text) in files {
+            fs::write(dir.path().join("conf").join(file), text).expect("the file");
+        }
         let apisix = Self {
             home: home.to_owned(),
             dir,
             port: ports[0],
             control: free_port(),
         };
-        let listen: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let listen: Vec<String> = ports.iter().map(|port| format!("{address}:{port}")).collect();
         let listen: Vec<&str> = listen.iter().map(String::as_str).collect();
         assert!(apisix.script("run-standalone.sh", &listen), "APISIX starts");
         apisix
+    }
+
+    /// What it says in its log.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("logs/error.log")).unwrap_or_default()
     }
 
     fn script(&self, name: &str, args: &[&str]) -> bool {
