@@ -21,7 +21,7 @@ use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::envoy::extensions::network::dns_resolver::cares::v3::CaresDnsResolverConfig;
-use envoy_types::pb::google::protobuf::Any;
+use envoy_types::pb::google::protobuf::{Any, BoolValue};
 use prost::Message as _;
 use serde_json::Value;
 
@@ -100,6 +100,7 @@ impl Case {
                     let meant = strip::bound_to(&listener);
                     let port = port + u16::try_from(case.doors.len()).expect("few");
                     strip::bind(&mut listener, "0.0.0.0", port);
+                    strip::managers(&mut listener, |manager| made::end(&mut manager.http_filters));
                     *found = listener.clone().into();
                     listeners.push(alone(listener, port, &routes));
                     case.doors.push(Door {
@@ -140,13 +141,12 @@ impl Case {
         if cluster.cluster_discovery_type == Some(eds) {
             let config = cluster.eds_cluster_config.take().unwrap_or_default();
             let service = Some(config.service_name).filter(|name| !name.is_empty());
-            let mut assignment = assignments
-                .get(service.as_ref().unwrap_or(&cluster.name))
-                .cloned()
-                .unwrap_or_default();
-            assignment.cluster_name.clone_from(&cluster.name);
-            cluster.load_assignment = Some(assignment);
+            let assignment = assignments.get(service.as_ref().unwrap_or(&cluster.name));
+            cluster.load_assignment = Some(assignment.cloned().unwrap_or_default());
             cluster.cluster_discovery_type = Some(ClusterDiscoveryType::Type(DiscoveryType::Static.into()));
+        }
+        if let Some(assignment) = &mut cluster.load_assignment {
+            assignment.cluster_name.clone_from(&cluster.name);
         }
         let assignment = cluster.load_assignment.iter();
         for endpoint in assignment
@@ -246,7 +246,10 @@ fn workable(mut cluster: Cluster) -> Cluster {
 fn alone(mut listener: Listener, port: u16, routes: &RouteConfiguration) -> Listener {
     strip::bind(&mut listener, &ENVOY.to_string(), port);
     strip::managers(&mut listener, |manager| {
-        manager.route_specifier = Some(RouteSpecifier::RouteConfig(strip::marked(routes)));
+        let mut routes = strip::marked(routes);
+        // As with routes that come from a control plane, a cluster may be missing.
+        routes.validate_clusters = Some(BoolValue { value: false });
+        manager.route_specifier = Some(RouteSpecifier::RouteConfig(routes));
     });
     listener
 }

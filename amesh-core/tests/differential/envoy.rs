@@ -46,14 +46,23 @@ impl Envoy {
             let ended = self.child.try_wait().expect("a state").is_some();
             if ended || start.elapsed() > Duration::from_secs(20) {
                 let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-                // It prints the whole configuration first and the reason last.
-                let reason = log.lines().rev().find(|line| !line.trim().is_empty());
-                return Err(reason.unwrap_or("it does not answer").chars().take(400).collect());
+                return Err(reason(&log).unwrap_or_else(|| "it does not answer".to_owned()));
             }
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
     }
+}
+
+/// Why it ended. The whole configuration stands around the reason.
+fn reason(log: &str) -> Option<String> {
+    let end = log.find("` initializing config").unwrap_or(log.len());
+    let said = &log[..end];
+    let said = said.split_once("error `").map_or(said, |(_, said)| said);
+    // A constraint that does not hold, and after it the message for which it does not.
+    let said = said.split_once("Proto constraint validation failed").map_or(said, |(_, said)| said);
+    let said = said.trim_start_matches(|c: char| !c.is_alphanumeric());
+    (!said.is_empty()).then(|| said.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect())
 }
 
 impl Drop for Envoy {

@@ -7,6 +7,9 @@ use amesh_core::{Resource, dump};
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{RouteAction, RouteConfiguration};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
+use envoy_types::pb::google::protobuf::Any;
 use serde_json::{Value, json};
 
 const ROOT: &str = "type.googleapis.com/envoy.";
@@ -48,6 +51,25 @@ pub(crate) fn listener(routes: &str) -> Resource {
             },
         }]}],
     }))
+}
+
+/// Filters end in the one that forwards: fixtures about others leave it out.
+pub(crate) fn end(filters: &mut Vec<HttpFilter>) {
+    let name = "envoy.extensions.filters.http.router.v3.Router";
+    let is_router = |filter: &HttpFilter| match &filter.config_type {
+        Some(ConfigType::TypedConfig(any)) => any.type_url.ends_with(name),
+        _ => false,
+    };
+    if !filters.iter().any(is_router) {
+        filters.push(HttpFilter {
+            name: "router".to_owned(),
+            config_type: Some(ConfigType::TypedConfig(Any {
+                type_url: format!("type.googleapis.com/{name}"),
+                value: Vec::new(),
+            })),
+            ..HttpFilter::default()
+        });
+    }
 }
 
 /// A cluster with one endpoint.

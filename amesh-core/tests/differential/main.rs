@@ -66,6 +66,9 @@ const TARGETS: [(Target, &str, &str, IpAddr); 2] = [
 /// The first port of the listeners.
 const PORTS: u16 = 20_001;
 
+/// A case that takes longer is told of.
+const SLOW: Duration = Duration::from_secs(3);
+
 /// How many differences of each kind are shown for each feature and target.
 fn examples() -> usize {
     std::env::var("AMESH_EXAMPLES").map_or(2, |text| text.parse().expect("a number"))
@@ -170,9 +173,13 @@ fn apisix_answers_as_envoy_does() {
             .get(number + 1)
             .map(|case| Envoy::start(&binary, &case.bootstrap));
         let addresses: Vec<SocketAddr> = case.doors.iter().map(|door| SocketAddr::new(ENVOY, door.port)).collect();
+        let start = Instant::now();
         match envoy.ready(&addresses) {
             Ok(()) => run::ask(case, &mut scores),
             Err(reason) => scores.not_asked.push(format!("{}: Envoy refuses it: {reason}", case.name)),
+        }
+        if start.elapsed() > SLOW {
+            println!("{} took {:?}", case.name, start.elapsed());
         }
     }
     println!("{}\n{:?} in all", scores.report(examples()), began.elapsed());

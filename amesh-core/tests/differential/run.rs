@@ -42,10 +42,12 @@ fn send(client: &mut Client, request: &Request, case: &Case) -> (Answer, Option<
     let ask = NUMBER.fetch_add(1, Ordering::Relaxed).to_string();
     let mut marked = request.clone();
     marked.headers.push((echo::ASK.to_owned(), ask.clone()));
+    let began = std::time::Instant::now();
     let mut answer = match client.send(&marked.method, &marked.wire()) {
         Ok(response) => Answer::new(&response),
         Err(error) => Answer::none(error.to_string()),
     };
+    if began.elapsed().as_secs() >= 1 { println!("SLOW {:?} {:?} {} {}", began.elapsed(), client, case.name, curl(request)); }
     let asked = echo::asked(&ask);
     if answer.seen.is_none() && answer.echoed {
         answer.seen = asked.last().cloned();
