@@ -75,7 +75,7 @@ impl Case {
         for resource in &resources {
             match &resource.body {
                 Body::ClusterLoadAssignment(found) => drop(assignments.insert(resource.name.clone(), (**found).clone())),
-                Body::RouteConfiguration(found) => drop(routes.insert(resource.name.clone(), (**found).clone())),
+                Body::RouteConfiguration(found) => drop(routes.insert(resource.name.clone(), known((**found).clone()))),
                 _ => {}
             }
         }
@@ -111,7 +111,8 @@ impl Case {
                     });
                 }
                 Body::Secret(_) | Body::TypedExtensionConfig(_) => continue,
-                Body::RouteConfiguration(_) | Body::ClusterLoadAssignment(_) => {}
+                Body::RouteConfiguration(found) => *found = known((**found).clone()).into(),
+                Body::ClusterLoadAssignment(_) => {}
             }
             given.push(resource);
         }
@@ -216,6 +217,18 @@ fn complete(name: &str, mut resources: Vec<Resource>) -> Vec<Resource> {
         resources.push(made::endpoints(service, &next()));
     }
     resources
+}
+
+/// Without routes that Envoy refuses for an extension that nobody has: fixtures show with a text what becomes of those.
+fn known(mut routes: RouteConfiguration) -> RouteConfiguration {
+    let stand_in = b"google.protobuf.StringValue";
+    let unknown = |bytes: Vec<u8>| bytes.windows(stand_in.len()).any(|window| window == stand_in);
+    for host in &mut routes.virtual_hosts {
+        host.routes.retain(|route| !unknown(route.encode_to_vec()));
+    }
+    routes.cluster_specifier_plugins.clear();
+    routes.vhds = None;
+    routes
 }
 
 /// A cluster whose workload speaks HTTP/1.1 in plain text, and that leads where it says.

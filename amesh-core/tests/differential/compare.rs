@@ -147,7 +147,11 @@ impl<'a> Spot<'a> {
                     return false;
                 }
                 match rest.strip_prefix(".routes[").and_then(|rest| rest.split_once(']')) {
-                    Some((route, _)) => self.route == route.parse().ok(),
+                    Some((route, _)) => {
+                        let route = route.parse().ok();
+                        // What is refused in place of a route is not left to those behind it.
+                        self.route == route || finding.outcome == Outcome::FailsClosed && self.route.is_none_or(|at| route < Some(at))
+                    }
                     None => true,
                 }
             }
@@ -273,7 +277,10 @@ pub(crate) fn explained(
     for finding in findings.iter().filter(|finding| spot.concerns(finding, &clusters)) {
         // What fails closed is refused, and reaches no workload.
         let refused = apisix.seen.is_none() && [403, 503].contains(&apisix.status);
-        if finding.outcome == Outcome::FailsClosed && !refused {
+        if finding.outcome == Outcome::FailsClosed {
+            if refused {
+                return Ok(BTreeSet::from([finding.rule.name]));
+            }
             continue;
         }
         for named in named::of(finding.rule.name) {

@@ -104,7 +104,7 @@ fn config(router: &str, plugins: &BTreeSet<String>) -> String {
     json!({
         "apisix": {"router": {"http": router}, "extra_lua_path": lua},
         "plugins": plugins,
-        "nginx_config": {"http": {"real_ip_from": ["0.0.0.0/32"], "underscores_in_headers": "off"}},
+        "nginx_config": {"http": {"real_ip_from": ["0.0.0.0/32"], "underscores_in_headers": "off", "charset": "off"}},
     })
     .to_string()
 }

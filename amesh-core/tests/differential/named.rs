@@ -91,12 +91,30 @@ pub(crate) fn of(rule: &str) -> impl Iterator<Item = &'static Named> {
     NAMED.iter().filter(move |named| named.rule == rule)
 }
 
+/// What every connection manager is reported for.
+const FORWARDED: &[&str] = &[
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
 static NAMED: &[Named] = &[
+    named("connection-manager-headers", &[May::Headers(&["via"]), May::ResponseHeaders(&["via"])]),
     named("direct-response-body", &[May::Body]),
     named("header-mutation", &[May::AnyHeader, May::AnyResponseHeader]),
+    named("nginx-request", &[May::Headers(FORWARDED), May::ResponseHeaders(&["server"])]),
+    // An error that both answer by themselves.
+    when("nginx-request", &[May::ResponseHeaders(&["content-type"])], |envoy, apisix| {
+        envoy.status >= 400 && !envoy.echoed && !apisix.echoed
+    }),
+    when("nginx-request", &[May::Status], |envoy, apisix| {
+        envoy.status == 503 && [502, 504].contains(&apisix.status)
+    }),
     named("route-host-rewrite", &[May::Host]),
-    named("route-path-rewrite", &[May::Target]),
+    named("route-path-rewrite", &[May::Target, May::Headers(&["x-envoy-original-path"])]),
     named("route-redirect", &[May::All]),
     when("route-timeout", &[May::Status, May::Cluster], |envoy, _| envoy.status == 504),
-    named("virtual-host-require-tls", &[May::All]),
+    named("server-header", &[May::ResponseHeaders(&["server"])]),
 ];
