@@ -37,6 +37,10 @@ lua:
 differential filter="":
     AMESH_DIFFERENTIAL={{ quote(filter) }} cargo test -p amesh-core --locked --test differential apisix_answers_as_envoy_does -- --nocapture
 
+# The library under `miri`, `thread` or `address` (need a nightly toolchain with miri and rust-src) or `valgrind`.
+sanitize tool:
+    amesh-ffi/tests/sanitize.sh {{ tool }}
+
 # Rewrites what is printed or recorded: golden outputs, snapshots, docs/coverage.md, docs/findings.md. Read the diff.
 update:
     UPDATE=1 INSTA_UPDATE=always cargo test --workspace --locked

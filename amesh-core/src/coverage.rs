@@ -27,9 +27,14 @@ pub fn rules() -> Vec<&'static Rule> {
                 .messages
                 .iter()
                 .flat_map(|message| message.fields)
-                .filter_map(|field| field.fate.rule());
-            let extensions = feature.extensions.iter().filter_map(|extension| extension.fate.rule());
-            rows.chain(extensions).chain(feature.rules.iter().copied())
+                .flat_map(|field| [field.native, field.amesh]);
+            let extensions = feature
+                .extensions
+                .iter()
+                .flat_map(|extension| [extension.native, extension.amesh]);
+            rows.chain(extensions)
+                .filter_map(Fate::rule)
+                .chain(feature.rules.iter().copied())
         })
         .collect();
     rules.sort_by_key(|rule| rule.name);

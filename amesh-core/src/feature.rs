@@ -1,5 +1,6 @@
 //! The words in which a feature of the translator says what becomes of the fields that it owns.
 
+use crate::options::Target;
 use crate::rule::Rule;
 
 /// What becomes of one field.
@@ -56,8 +57,53 @@ impl Fate {
 pub struct Field {
     /// The protobuf name of the field.
     pub name: &'static str,
-    /// What becomes of it.
-    pub fate: Fate,
+    /// What becomes of it on any stock APISIX.
+    pub native: Fate,
+    /// What becomes of it where Amesh's Lua package is loaded.
+    pub amesh: Fate,
+}
+
+impl Field {
+    /// What becomes of the field on that target.
+    #[must_use]
+    pub const fn fate(&self, target: Target) -> Fate {
+        match target {
+            Target::Native => self.native,
+            Target::Amesh => self.amesh,
+        }
+    }
+
+    const fn same(name: &'static str, fate: Fate) -> Self {
+        Self {
+            name,
+            native: fate,
+            amesh: fate,
+        }
+    }
+
+    /// Served as Envoy does where Amesh's Lua package is loaded.
+    pub(crate) const fn amesh_exact(self, target: &'static str) -> Self {
+        Self {
+            amesh: Fate::Exact { target },
+            ..self
+        }
+    }
+
+    /// Works with a stated difference where Amesh's Lua package is loaded.
+    pub(crate) const fn amesh_approximate(self, target: &'static str, rule: &'static Rule) -> Self {
+        Self {
+            amesh: Fate::Approximate { target, rule },
+            ..self
+        }
+    }
+
+    /// Reported and not carried over where Amesh's Lua package is loaded either, for a reason of its own.
+    pub(crate) const fn amesh_unsupported(self, rule: &'static Rule) -> Self {
+        Self {
+            amesh: Fate::Unsupported { rule },
+            ..self
+        }
+    }
 }
 
 /// The fields of one message that one feature owns. Several features may own parts of a message; none may share a
@@ -75,8 +121,30 @@ pub struct Message {
 pub struct Extension {
     /// The full protobuf name of its message, as `envoy.extensions.filters.http.rbac.v3.RBAC`.
     pub message: &'static str,
-    /// What becomes of it.
-    pub fate: Fate,
+    /// What becomes of it on any stock APISIX.
+    pub native: Fate,
+    /// What becomes of it where Amesh's Lua package is loaded.
+    pub amesh: Fate,
+}
+
+impl Extension {
+    /// What becomes of the extension on that target.
+    #[must_use]
+    pub const fn fate(&self, target: Target) -> Fate {
+        match target {
+            Target::Native => self.native,
+            Target::Amesh => self.amesh,
+        }
+    }
+
+    /// The same on every target.
+    pub(crate) const fn same(message: &'static str, fate: Fate) -> Self {
+        Self {
+            message,
+            native: fate,
+            amesh: fate,
+        }
+    }
 }
 
 /// A feature: one file of the translator, one folder of fixtures, one section of the coverage page.
@@ -96,32 +164,20 @@ pub struct Feature {
 
 /// A field that APISIX serves as Envoy does.
 pub(crate) const fn exact(name: &'static str, target: &'static str) -> Field {
-    Field {
-        name,
-        fate: Fate::Exact { target },
-    }
+    Field::same(name, Fate::Exact { target })
 }
 
 /// A field that works with a stated difference.
 pub(crate) const fn approximate(name: &'static str, target: &'static str, rule: &'static Rule) -> Field {
-    Field {
-        name,
-        fate: Fate::Approximate { target, rule },
-    }
+    Field::same(name, Fate::Approximate { target, rule })
 }
 
 /// A field that is reported and not carried over.
 pub(crate) const fn unsupported(name: &'static str, rule: &'static Rule) -> Field {
-    Field {
-        name,
-        fate: Fate::Unsupported { rule },
-    }
+    Field::same(name, Fate::Unsupported { rule })
 }
 
 /// A field that means nothing for this data plane, with the reason.
 pub(crate) const fn irrelevant(name: &'static str, reason: &'static str) -> Field {
-    Field {
-        name,
-        fate: Fate::Irrelevant { reason },
-    }
+    Field::same(name, Fate::Irrelevant { reason })
 }

@@ -57,10 +57,16 @@ fn rows() -> impl Iterator<Item = Row> {
     coverage::features().iter().flat_map(|feature| {
         let fields = feature.messages.iter().flat_map(move |message| {
             let fields = message.fields.iter();
-            fields.map(move |field| (*feature, format!("{}.{}", message.name, field.name), field.fate))
+            fields.map(move |field| {
+                (
+                    *feature,
+                    format!("{}.{}", message.name, field.name),
+                    [field.native, field.amesh],
+                )
+            })
         });
         let extensions = feature.extensions.iter();
-        fields.chain(extensions.map(move |it| (*feature, it.message.to_owned(), it.fate)))
+        fields.chain(extensions.map(move |it| (*feature, it.message.to_owned(), [it.native, it.amesh])))
     })
 }
 

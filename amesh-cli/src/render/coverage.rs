@@ -4,6 +4,7 @@ pub(crate) mod json;
 pub(crate) mod markdown;
 pub(crate) mod table;
 
+use amesh_core::Target;
 use amesh_core::coverage::{Fate, Feature, Used, features};
 
 /// The fates in the order of columns.
@@ -23,19 +24,27 @@ struct Section {
 struct Row {
     /// A field of the group's message, or the full name of an extension's message.
     name: &'static str,
-    fate: Fate,
+    /// What becomes of it on any stock APISIX.
+    native: Fate,
+    /// What becomes of it where Amesh's Lua package is loaded.
+    amesh: Fate,
     times: Option<u64>,
 }
 
 impl Row {
-    /// Where the value goes or why it means nothing, and the rule that is reported.
-    const fn remark(&self) -> (Option<&'static str>, Option<&'static str>) {
-        match self.fate {
-            Fate::Exact { target } => (Some(target), None),
-            Fate::Approximate { target, rule } => (Some(target), Some(rule.name)),
-            Fate::Unsupported { rule } => (None, Some(rule.name)),
-            Fate::Irrelevant { reason } => (Some(reason), None),
-        }
+    /// What becomes of it with Amesh's Lua package, where that is something else.
+    fn differs(&self) -> Option<Fate> {
+        (self.amesh != self.native).then_some(self.amesh)
+    }
+}
+
+/// Where the value goes or why it means nothing, and the rule that is reported.
+const fn remark(fate: Fate) -> (Option<&'static str>, Option<&'static str>) {
+    match fate {
+        Fate::Exact { target } => (Some(target), None),
+        Fate::Approximate { target, rule } => (Some(target), Some(rule.name)),
+        Fate::Unsupported { rule } => (None, Some(rule.name)),
+        Fate::Irrelevant { reason } => (Some(reason), None),
     }
 }
 
@@ -49,40 +58,48 @@ fn sections(used: Option<&Used>) -> Vec<Section> {
 }
 
 fn section(feature: &'static Feature, used: Option<&Used>) -> Section {
-    let row = |name, fate, times: &dyn Fn(&Used) -> Option<u64>| match used {
-        None => Some(Row {
+    let row = |name, [native, amesh]: [Fate; 2], times: &dyn Fn(&Used) -> Option<u64>| {
+        let times = match used {
+            None => None,
+            Some(used) => Some(times(used)?),
+        };
+        Some(Row {
             name,
-            fate,
-            times: None,
-        }),
-        Some(used) => times(used).map(|times| Row {
-            name,
-            fate,
-            times: Some(times),
-        }),
+            native,
+            amesh,
+            times,
+        })
     };
     let mut groups: Vec<(&str, Vec<Row>)> = Vec::new();
     for message in feature.messages {
         let fields = message.fields.iter();
-        let rows = fields.filter_map(|field| row(field.name, field.fate, &|used| used.field(message.name, field.name)));
+        let rows = fields.filter_map(|field| {
+            row(field.name, [field.native, field.amesh], &|used| {
+                used.field(message.name, field.name)
+            })
+        });
         groups.push((message.name, rows.collect()));
     }
     let extensions = feature.extensions.iter();
-    let rows = extensions.filter_map(|it| row(it.message, it.fate, &|used| used.extension(it.message)));
+    let rows = extensions.filter_map(|it| row(it.message, [it.native, it.amesh], &|used| used.extension(it.message)));
     groups.push((EXTENSIONS, rows.collect()));
     groups.retain(|(_, rows)| !rows.is_empty());
     Section { feature, groups }
 }
 
-/// How many rows have each fate.
-fn counts<'a>(sections: impl IntoIterator<Item = &'a Section>) -> [usize; 4] {
+/// How many rows have each fate on that target.
+fn counts<'a>(sections: impl IntoIterator<Item = &'a Section>, target: Target) -> [usize; 4] {
     let mut counts = [0; 4];
     for row in sections
         .into_iter()
         .flat_map(|section| &section.groups)
         .flat_map(|(_, rows)| rows)
     {
-        let fate = FATES.iter().position(|fate| *fate == row.fate.name());
+        let name = match target {
+            Target::Amesh => row.amesh.name(),
+            _ => row.native.name(),
+        };
+        let fate = FATES.iter().position(|fate| *fate == name);
         if let Some(count) = fate.and_then(|fate| counts.get_mut(fate)) {
             *count += 1;
         }

@@ -7,8 +7,9 @@ use amesh_core::{Outcome, Rule};
 
 use super::style::{self, HELP, PLACE, STRONG};
 
-/// A row of the registry: the feature, the full name of the field or of the extension, and its fate.
-pub(crate) type Row = (&'static Feature, String, Fate);
+/// A row of the registry: the feature, the full name of the field or of the extension, and its fate on any APISIX and
+/// where Amesh's Lua package is loaded.
+pub(crate) type Row = (&'static Feature, String, [Fate; 2]);
 
 /// The width of prose.
 const WIDTH: usize = 100;
@@ -24,10 +25,12 @@ pub(crate) fn rule(rule: &Rule, out: &mut dyn Write) -> io::Result<()> {
     for feature in coverage::features() {
         let before = names.len();
         for message in feature.messages {
-            let fields = message.fields.iter().filter(|field| field.fate.rule() == Some(rule));
+            let fields = message.fields.iter();
+            let fields = fields.filter(|it| [it.native, it.amesh].iter().any(|fate| fate.rule() == Some(rule)));
             names.extend(fields.map(|field| format!("{}.{}", message.name, field.name)));
         }
-        let extensions = feature.extensions.iter().filter(|it| it.fate.rule() == Some(rule));
+        let extensions = feature.extensions.iter();
+        let extensions = extensions.filter(|it| [it.native, it.amesh].iter().any(|fate| fate.rule() == Some(rule)));
         names.extend(extensions.map(|it| it.message.to_owned()));
         if names.len() > before || feature.rules.contains(&rule) {
             reporters.push(feature.name);
@@ -56,24 +59,14 @@ fn body(rule: &Rule, out: &mut dyn Write) -> io::Result<()> {
 
 /// What becomes of each of these fields.
 pub(crate) fn fields(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
-    for (index, (feature, name, fate)) in rows.iter().enumerate() {
+    for (index, (feature, name, [native, amesh])) in rows.iter().enumerate() {
         if index > 0 {
             writeln!(out)?;
         }
         writeln!(out, "{STRONG}{name}{STRONG:#}")?;
-        match fate {
-            Fate::Exact { target } => writeln!(out, "  exact: becomes {target}")?,
-            Fate::Approximate { target, rule } => {
-                writeln!(
-                    out,
-                    "  approximate: becomes {target}, with a difference ({})",
-                    rule.name
-                )?;
-            }
-            Fate::Unsupported { rule } => {
-                writeln!(out, "  unsupported: {} ({})", rule.name, rule.outcome)?;
-            }
-            Fate::Irrelevant { reason } => writeln!(out, "  irrelevant: {}", wrapped(reason, "    "))?,
+        writeln!(out, "  {}", sentence(*native))?;
+        if amesh != native {
+            writeln!(out, "  with Amesh's Lua package {}", sentence(*amesh))?;
         }
         writeln!(
             out,
@@ -81,7 +74,8 @@ pub(crate) fn fields(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
             feature.name,
             wrapped(feature.summary, "    ")
         )?;
-        if let Some(rule) = fate.rule() {
+        let explained = [native.rule(), amesh.rule().filter(|rule| native.rule() != Some(*rule))];
+        for rule in explained.into_iter().flatten() {
             if rows.len() == 1 {
                 writeln!(out, "\n{STRONG}{}{STRONG:#}", wrapped(rule.summary, ""))?;
                 body(rule, out)?;
@@ -91,6 +85,18 @@ pub(crate) fn fields(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What becomes of a field.
+fn sentence(fate: Fate) -> String {
+    match fate {
+        Fate::Exact { target } => format!("exact: becomes {target}"),
+        Fate::Approximate { target, rule } => {
+            format!("approximate: becomes {target}, with a difference ({})", rule.name)
+        }
+        Fate::Unsupported { rule } => format!("unsupported: {} ({})", rule.name, rule.outcome),
+        Fate::Irrelevant { reason } => format!("irrelevant: {}", wrapped(reason, "    ")),
+    }
 }
 
 /// A line for each rule, the gravest outcome first.

@@ -54,7 +54,7 @@ fn plain(lines: &[String], plane: &Plane) -> String {
 fn people_see_what_each_push_changes() {
     let plane = plane();
     let running = watch(&plane, &["--events", "text"]);
-    assert_snapshot!("first-push", plain(&running.until("error["), &plane));
+    assert_snapshot!("first-push", plain(&running.until("[istio-mutual-tls]"), &plane));
     scale(&plane, 3, 2);
     assert_snapshot!(plain(&running.until("no longer"), &plane), @r#"
     TIME Objects: 0 added, 1 changed, 0 removed. Findings: 0 come, 1 gone.

@@ -14,10 +14,10 @@ pub(crate) static FEATURE: Feature = Feature {
     name: "resource",
     summary: "Resources that are missing, unused, newer than Amesh or of a type that is not carried over are reported.",
     messages: &[],
-    extensions: &[Extension {
-        message: "envoy.extensions.transport_sockets.tls.v3.Secret",
-        fate: Fate::Unsupported { rule: &SECRET },
-    }],
+    extensions: &[Extension::same(
+        "envoy.extensions.transport_sockets.tls.v3.Secret",
+        Fate::Unsupported { rule: &SECRET },
+    )],
     rules: &[
         &CLUSTER_MISSING,
         &COLLISION,

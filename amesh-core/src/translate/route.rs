@@ -12,6 +12,9 @@ mod order;
 pub(crate) mod path;
 pub(crate) mod policy;
 pub(crate) mod query;
+pub(crate) mod redirect;
+pub(crate) mod retry;
+pub(crate) mod timeout;
 pub(crate) mod virtual_host;
 pub(crate) mod weighted;
 
@@ -28,7 +31,7 @@ use self::policy::MIRROR;
 use self::virtual_host::{Host, virtual_host};
 use super::http_filter;
 use super::scope::Scope;
-use crate::apisix::plugin::{Abort, FaultInjection, HeaderChanges, Plugins, ProxyRewrite};
+use crate::apisix::plugin::{Abort, FaultInjection, HeaderChanges, Plugins, ProxyRewrite, Retry};
 use crate::apisix::{Expr, Id, Route};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
@@ -130,6 +133,15 @@ impl Clusters<'_> {
     }
 }
 
+/// What holds for every route below a route configuration or a virtual host. Each level reads its own part once, so that
+/// what it cannot carry over is reported once.
+#[derive(Clone, Copy)]
+pub(super) struct Above<'a> {
+    pub(super) clusters: &'a Clusters<'a>,
+    /// The virtual host's own, for routes without one.
+    pub(super) retry: Option<&'a Retry>,
+}
+
 /// A route configuration and where it applies.
 pub(crate) struct Applied<'a> {
     pub(crate) config: &'a RouteConfiguration,
@@ -212,19 +224,12 @@ pub(crate) fn route_configuration(
         return vec![refuse_all(applied.id, "refused", status, Scope::any_of(applied.scopes))];
     }
 
+    let above = Above { clusters, retry: None };
     let domains = Domains::of(virtual_hosts, *ignore_port_in_host_matching);
     let hosts: Vec<Host<'_>> = virtual_hosts
         .iter()
         .enumerate()
-        .map(|(index, host)| {
-            virtual_host(
-                host,
-                &domains,
-                clusters,
-                at.field("virtual_hosts").index(index),
-                findings,
-            )
-        })
+        .map(|(index, host)| virtual_host(host, &domains, above, at.field("virtual_hosts").index(index), findings))
         .collect();
     assemble(applied, &hosts)
 }
@@ -241,8 +246,9 @@ pub(crate) fn refuse_all(id: &[&str], name: &str, status: u32, scope: Vec<Expr>)
         priority: 0,
         vars: scope,
         enable_websocket: None,
+        timeout: None,
         upstream_id: None,
-        plugins: answer(status, String::new()),
+        plugins: answer(status),
     }
 }
 
@@ -344,18 +350,18 @@ impl Builder<'_> {
             PathMatch::Prefix(prefix) if self.in_tree => format!("{prefix}*").into(),
             _ => "/*".into(),
         };
-        let (upstream_id, mut plugins) = match &entry.answer {
-            Answer::Upstream(id) => (Some(id.clone()), Plugins::default()),
-            Answer::Split(split) => (
-                None,
-                Plugins {
-                    traffic_split: Some(split.clone()),
-                    ..Plugins::default()
-                },
-            ),
-            Answer::Status { status, body } => (None, answer(*status, body.clone())),
-        };
-        let forwards = !matches!(entry.answer, Answer::Status { .. });
+        let mut plugins = entry.plugins.clone();
+        let mut upstream_id = None;
+        match &entry.answer {
+            Answer::Upstream(id) => upstream_id = Some(id.clone()),
+            Answer::Split(split) => plugins.traffic_split = Some(split.clone()),
+            // What is refused is refused before anything else.
+            Answer::Status(status) => plugins = answer(*status),
+            Answer::Redirect(redirect) => plugins.redirect = Some(redirect.clone()),
+            Answer::Abort(abort) => plugins.fault_injection = Some(FaultInjection { abort: abort.clone() }),
+            Answer::Amesh(answer) => plugins.amesh_answer = Some(answer.clone()),
+        }
+        let forwards = matches!(entry.answer, Answer::Upstream(_) | Answer::Split(_));
         if forwards && self.applied.removes_client_cert {
             plugins.proxy_rewrite = Some(ProxyRewrite {
                 use_real_request_uri_unsafe: true,
@@ -378,6 +384,7 @@ impl Builder<'_> {
                 .chain(conditions)
                 .collect(),
             enable_websocket: (forwards && entry.websocket.unwrap_or(self.applied.websocket)).then_some(true),
+            timeout: entry.timeout.filter(|_| forwards),
             upstream_id,
             plugins,
         }
@@ -399,12 +406,12 @@ fn priority(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn answer(status: u32, body: String) -> Plugins {
+fn answer(status: u32) -> Plugins {
     Plugins {
         fault_injection: Some(FaultInjection {
             abort: Abort {
                 http_status: status,
-                body,
+                body: String::new(),
             },
         }),
         ..Plugins::default()

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use amesh_core::coverage::{self, Fate};
-use amesh_core::{Finding, ResourceType, dump};
+use amesh_core::{Finding, ResourceType, Target, dump};
 use prost_reflect::DynamicMessage;
 
-use crate::fixture::{self, Fixture, Given};
+use crate::fixture::{self, Fixture, Given, TARGETS};
 use crate::reflect::{self, Ablation, Field};
 
 /// The types that come to a proxy as resources of their own and are carried over.
@@ -17,14 +17,14 @@ const ROOTS: [ResourceType; 4] = [
     ResourceType::ClusterLoadAssignment,
 ];
 
-fn rows() -> BTreeMap<Field, Fate> {
+fn rows(target: Target) -> BTreeMap<Field, Fate> {
     let mut rows = BTreeMap::new();
     for feature in coverage::features() {
         for message in feature.messages {
             for field in message.fields {
                 let name = (message.name.to_owned(), field.name.to_owned());
                 assert!(
-                    rows.insert(name, field.fate).is_none(),
+                    rows.insert(name, field.fate(target)).is_none(),
                     "{}.{} has two rows",
                     message.name,
                     field.name
@@ -59,7 +59,7 @@ fn enters(rows: &BTreeMap<Field, Fate>, field: &Field) -> bool {
 #[test]
 fn every_message_with_rows_has_one_for_every_field() {
     let mut wrong = Vec::new();
-    let rows = rows();
+    let rows = rows(Target::Native);
     for message in messages() {
         let descriptor = reflect::pool()
             .get_message_by_name(message)
@@ -86,7 +86,12 @@ fn every_message_with_rows_has_one_for_every_field() {
 
 #[test]
 fn every_message_that_can_be_reached_has_rows() {
-    let rows = rows();
+    for target in TARGETS {
+        reached_messages_have_rows(&rows(target));
+    }
+}
+
+fn reached_messages_have_rows(rows: &BTreeMap<Field, Fate>) {
     let known = messages();
     let mut missing = BTreeSet::new();
     let mut seen = BTreeSet::new();
@@ -106,12 +111,32 @@ fn every_message_that_can_be_reached_has_rows() {
         }
         for field in reflect::pool().get_message_by_name(&name).unwrap().fields() {
             let Some(below) = reflect::holds(&field) else { continue };
-            if enters(&rows, &reflect::named(&field)) && !below.full_name().starts_with("google.protobuf.") {
+            if enters(rows, &reflect::named(&field)) && !below.full_name().starts_with("google.protobuf.") {
                 todo.push(below.full_name().to_owned());
             }
         }
     }
     assert!(missing.is_empty(), "messages without rows: {missing:#?}");
+}
+
+/// The messages with rows that are looked into on a target: none that only fields hold that are refused or ignored as a
+/// whole there.
+fn entered(rows: &BTreeMap<Field, Fate>) -> BTreeSet<&'static str> {
+    let known = messages();
+    let (mut held, mut entered) = (BTreeSet::new(), BTreeSet::new());
+    for name in &known {
+        for field in reflect::pool().get_message_by_name(name).unwrap().fields() {
+            let Some(below) = reflect::holds(&field) else { continue };
+            held.insert(below.full_name().to_owned());
+            if enters(rows, &reflect::named(&field)) {
+                entered.insert(below.full_name().to_owned());
+            }
+        }
+    }
+    known
+        .into_iter()
+        .filter(|name| entered.contains(*name) || !held.contains(*name))
+        .collect()
 }
 
 /// Whether to look into a message: a field that is carried over holds it, and it has rows of its own.
@@ -201,10 +226,17 @@ fn prove(
 
 #[test]
 fn every_row_is_proven_by_a_fixture_and_dumps_use_no_field_without_one() {
-    let (rows, known, whole) = (rows(), messages(), extensions());
+    for target in TARGETS {
+        every_row_is_proven(target);
+    }
+}
+
+fn every_row_is_proven(target: Target) {
+    let (rows, known, whole) = (rows(target), messages(), extensions());
     let mut wrong = Vec::new();
     let mut proven = BTreeSet::new();
-    for fixture in fixture::features() {
+    for mut fixture in fixture::features() {
+        fixture.options.target = target;
         proven.extend(prove(&fixture, &rows, &known, &mut wrong));
     }
     let mut used = BTreeSet::new();
@@ -227,15 +259,18 @@ fn every_row_is_proven_by_a_fixture_and_dumps_use_no_field_without_one() {
             .filter(|field| !rows.contains_key(*field))
             .map(|(message, field)| format!("{message}.{field} is in a captured dump and has no row")),
     );
-    let unproven = rows.keys().filter(|field| !proven.contains(*field));
+    let entered = entered(&rows);
+    let unproven = rows
+        .keys()
+        .filter(|field| entered.contains(field.0.as_str()) && !proven.contains(*field));
     wrong.extend(unproven.map(|(message, field)| format!("no fixture proves the row of {message}.{field}")));
     println!(
-        "{} rows, all proven by fixtures; {} used by captured dumps; {} extensions",
+        "{target:?}: {} rows, all proven by fixtures; {} used by captured dumps; {} extensions",
         rows.len(),
         used.len(),
         whole.len()
     );
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(wrong.is_empty(), "{target:?}: {wrong:#?}");
 }
 
 #[test]
@@ -262,7 +297,8 @@ fn names_of_rules_are_kebab_case_and_unique() {
             .messages
             .iter()
             .flat_map(|message| message.fields)
-            .filter_map(|field| field.fate.rule());
+            .flat_map(|field| [field.native, field.amesh])
+            .filter_map(Fate::rule);
         for rule in rows.chain(feature.rules.iter().copied()) {
             assert_eq!(names.get(rule.name), Some(&rule), "two rules are named {}", rule.name);
         }

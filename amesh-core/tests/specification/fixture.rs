@@ -20,6 +20,9 @@ pub(crate) struct Fixture {
     pub(crate) options: Options,
 }
 
+/// What every fixture is translated for.
+pub(crate) const TARGETS: [Target; 2] = [Target::Native, Target::Amesh];
+
 /// What a fixture gives.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Given {
@@ -144,8 +147,6 @@ fn options(given: Option<&Value>, path: &Path) -> Options {
             ("arrival", "direct") => options.arrival = Some(Arrival::Direct),
             ("arrival", "redirect") => options.arrival = Some(Arrival::Redirect),
             ("arrival", "host") => options.arrival = Some(Arrival::Host),
-            ("target", "native") => options.target = Target::Native,
-            ("target", "amesh") => options.target = Target::Amesh,
             ("permit", _) => {
                 options.permitted = value
                     .as_array()
@@ -169,10 +170,29 @@ fn removed(list: &Value) -> Vec<ResourceName> {
 }
 
 /// Translates a fixture.
-pub(crate) fn outcome(fixture: &Fixture) -> Given {
-    let mut given = translated(&fixture.resources, &fixture.options);
+pub(crate) fn outcome(fixture: &Fixture, target: Target) -> Given {
+    let mut options = fixture.options.clone();
+    options.target = target;
+    let mut given = translated(&fixture.resources, &options);
     given.rejected = fixture.rejected.iter().map(ToString::to_string).collect();
     given
+}
+
+/// What a fixture gives on any APISIX, and below it what is different where Amesh's Lua package is loaded: the objects,
+/// and all findings if one is.
+pub(crate) fn both_to_yaml(fixture: &Fixture) -> String {
+    let [native, mut amesh] = TARGETS.map(|target| outcome(fixture, target));
+    let mut out = native.to_yaml();
+    if amesh != native {
+        amesh.objects.retain(|object| !native.objects.contains(object));
+        amesh.rejected.clear();
+        let same = amesh.findings == native.findings;
+        out.push_str("amesh:\n");
+        for line in amesh.to_yaml().lines().take_while(|line| !same || *line != "findings:") {
+            let _ = writeln!(out, "  {line}");
+        }
+    }
+    out
 }
 
 /// Translates resources.

@@ -56,7 +56,7 @@ fn every_feature_gives_what_its_fixtures_say() {
     let mut outputs = BTreeSet::new();
     for fixture in fixture::features() {
         let out = fixture.output();
-        golden.check(&out, &fixture::outcome(&fixture).to_yaml());
+        golden.check(&out, &fixture::both_to_yaml(&fixture));
         outputs.insert(out);
     }
     assert!(!outputs.is_empty(), "there are no fixtures");
@@ -109,8 +109,8 @@ fn every_sequence_of_updates_gives_the_changes_that_it_says() {
 fn the_same_input_gives_the_same_bytes() {
     for fixture in fixture::features() {
         assert_eq!(
-            fixture::outcome(&fixture).to_yaml(),
-            fixture::outcome(&fixture).to_yaml(),
+            fixture::both_to_yaml(&fixture),
+            fixture::both_to_yaml(&fixture),
             "{}",
             fixture.path.display()
         );

@@ -6,7 +6,8 @@ use std::sync::{Arc, LazyLock};
 use amesh_core::apisix::{Key, Kind, Object, Objects};
 use amesh_core::finding::ResourceName;
 use amesh_core::{
-    Change, ChangeSet, Finding, Options, Resource, Snapshot, Translation, Update, Updated, coverage, plan, translate,
+    Change, ChangeSet, Finding, Options, Resource, Snapshot, Target, Translation, Update, Updated, coverage, plan,
+    translate,
 };
 use proptest::prelude::*;
 
@@ -43,8 +44,11 @@ fn update(step: &Step) -> Update {
     }
 }
 
-fn options(permit: bool) -> Options {
+fn options(permit: bool, amesh: bool) -> Options {
     let mut options = Options::default();
+    if amesh {
+        options.target = Target::Amesh;
+    }
     if permit {
         options.permitted = coverage::rules().iter().map(|rule| rule.name.to_owned()).collect();
     }
@@ -123,8 +127,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn updates_give_what_the_final_snapshot_gives(history in histories(), permit: bool) {
-        let options = options(permit);
+    fn updates_give_what_the_final_snapshot_gives(history in histories(), permit: bool, amesh: bool) {
+        let options = options(permit, amesh);
         let mut snapshot = Snapshot::new();
         let mut translation = translate(&snapshot, &options);
         let mut served = Objects::new();

@@ -4,11 +4,13 @@ local config_local = require("apisix.core.config_local")
 local log = require("apisix.core.log")
 local json = require("apisix.core.json")
 local schema = require("apisix.core.schema")
+local usleep = require("apisix.core.os").usleep
 local process = require("ngx.process")
 local ffi = require("ffi")
 
 local agent = require("amesh.agent")
 local loop = require("amesh.loop")
+local plugin = require("amesh.plugin")
 local provider_of = require("amesh.provider")
 local settings_of = require("amesh.settings")
 local wakeup = require("amesh.wakeup")
@@ -75,6 +77,9 @@ function _M.parts()
     local name = conf.deployment.config_provider
     if name ~= "yaml" then
         error("amesh: deployment.config_provider is " .. name .. ", and Amesh takes the place of yaml", 0)
+    end
+    if subsystem == "http" and conf.plugins then
+        plugin.add_own(conf.plugins)
     end
     local settings, wrong = settings_of.read(conf)
     if not settings then
@@ -172,6 +177,10 @@ function _M.provider()
             elseif subsystem == "http" then
                 start_library(shared)
             end
+        end,
+        start_wait = shared.settings.start_wait,
+        pause = function(seconds)
+            usleep(math.ceil(seconds * 1000000))
         end,
         start = function(sync)
             start_loop(shared, provider, workers, sync)

@@ -24,6 +24,9 @@ local NAMED_REJECTS = 20
 local PUT_OFF = 20
 local READ_AGAIN = 5
 
+-- How long a process that waits for the first version sleeps between two looks, in seconds.
+local PAUSE = 0.005
+
 -- Objects that others are checked against come first. The rest has no order, as nothing runs in between.
 local RANK = {
     ["/plugins"] = 1,
@@ -93,6 +96,8 @@ end
 --   local_conf: function
 --   in_agent: function, whether this is the privileged agent
 --   on_init_worker: function, called once in each process
+--   start_wait: seconds that a worker without a configuration waits for the first one; `pause`: function, sleeps so many
+--   seconds and lets nothing else run
 --   start: function(sync), has `sync` called from now on
 function _M.new(deps)
     local config, versions, log = deps.config, deps.versions, deps.log
@@ -202,9 +207,21 @@ function _M.new(deps)
     end
 
 
+    -- All workers of an APISIX that was started begin with nothing. Until there is something they take no connections, so
+    -- requests wait in the kernel for a moment, rather than being answered 503.
+    local function await_first()
+        local left = deps.in_agent() and 0 or deps.start_wait
+        while left > 0 and not journal.version(versions) do
+            deps.pause(PAUSE)
+            left = left - PAUSE
+        end
+    end
+
+
     --- Contract of APISIX: in each worker and in the privileged agent, before any object is made.
     function provider.init_worker()
         deps.on_init_worker()
+        await_first()
         deps.start(provider.sync)
         return true
     end

@@ -93,6 +93,8 @@ function _M.provider(over)
         local_conf = function() return {} end,
         in_agent = function() return false end,
         on_init_worker = function() end,
+        start_wait = 0,
+        pause = function() error("nobody waits") end,
         start = function() end,
     }
     for name, value in pairs(over or {}) do
@@ -113,6 +115,25 @@ function _M.contains(text, part)
     if not (text and text:find(part, 1, true)) then
         error("no " .. part .. " in " .. tostring(text), 2)
     end
+end
+
+
+--- What `ngx.decode_base64` does: nil for what is no base64.
+function _M.decode_base64(text)
+    local digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    if not text:match("^[%w+/]*=?=?$") then
+        return nil
+    end
+    local bits = text:gsub("=", ""):gsub(".", function(digit)
+        local value, out = digits:find(digit, 1, true) - 1, ""
+        for power = 5, 0, -1 do
+            out = out .. math.floor(value / 2 ^ power) % 2
+        end
+        return out
+    end)
+    return (bits:sub(1, #bits - #bits % 8):gsub("%d%d%d%d%d%d%d%d", function(byte)
+        return string.char(tonumber(byte, 2))
+    end))
 end
 
 

@@ -44,6 +44,7 @@ fn route(id: &str, size: usize, upstream: &str) -> Object {
         priority: 0,
         vars: Vec::new(),
         enable_websocket: None,
+        timeout: None,
         upstream_id: Some(Id::of(upstream)),
         plugins: Plugins::default(),
     }))
@@ -274,6 +275,7 @@ fn what_somebody_else_spoils_is_found_and_repaired() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of publishes, each like those of the other tests")]
 fn a_reader_that_sleeps_too_long_compares_everything() {
     let world = world(1 << 20);
     let mut publisher = publisher(&world, "a");
@@ -447,6 +449,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes a case")]
     fn readers_see_whole_values_in_an_order_that_makes_sense_and_end_with_the_last(
         history in prop::collection::vec((wanted(), event()), 1..10),
         capacity in prop_oneof![Just(1_usize << 20), 4_000_usize..16_000],

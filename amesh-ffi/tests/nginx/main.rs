@@ -7,6 +7,7 @@ mod istiod;
 mod life;
 mod mesh;
 mod nginx;
+mod order;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../../../amesh-xds/tests/support/plane.rs"]
 mod plane;

@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 
+use amesh_core::Target;
 use amesh_core::coverage::{Fate, Used};
 use anstyle::Style;
 
-use super::{FATES, counts, sections};
+use super::{FATES, counts, remark, sections};
 use crate::render::style::{ADDED, CHANGED, PLACE, REMOVED, STRONG};
 
 /// Writes the rows, feature by feature, and the counts at the end.
@@ -21,19 +22,17 @@ pub(crate) fn write(used: Option<&Used>, out: &mut dyn Write) -> io::Result<()> 
             writeln!(out, "  {PLACE}{heading}{PLACE:#}")?;
             let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
             for row in rows {
-                let fate = row.fate;
-                let color = color(fate);
                 write!(out, "    ")?;
                 if let Some(times) = row.times {
                     write!(out, "{times:>7} x ")?;
                 }
-                write!(out, "{:<width$}  {color}{:<11}{color:#}", row.name, fate.name())?;
-                match row.remark() {
-                    (Some(target), Some(rule)) => writeln!(out, "  {target} [{rule}]")?,
-                    (None, Some(rule)) => writeln!(out, "  [{rule}]")?,
-                    (Some(text), None) => writeln!(out, "  {text}")?,
-                    (None, None) => writeln!(out)?,
+                write!(out, "{:<width$}", row.name)?;
+                fate(row.native, out)?;
+                if let Some(other) = row.differs() {
+                    write!(out, ", with Amesh's Lua package")?;
+                    fate(other, out)?;
                 }
+                writeln!(out)?;
             }
         }
         writeln!(out)?;
@@ -43,7 +42,7 @@ pub(crate) fn write(used: Option<&Used>, out: &mut dyn Write) -> io::Result<()> 
         .map(|section| section.feature.name.len())
         .max()
         .unwrap_or(0)
-        .max(7);
+        .max("with Amesh's Lua package".len());
     write!(out, "{STRONG}{:<width$}", "feature")?;
     for fate in FATES {
         write!(out, "  {fate:>11}")?;
@@ -57,13 +56,26 @@ pub(crate) fn write(used: Option<&Used>, out: &mut dyn Write) -> io::Result<()> 
         writeln!(out)
     };
     for section in &sections {
-        line(section.feature.name, counts([section]))?;
+        line(section.feature.name, counts([section], Target::Native))?;
     }
-    line("total", counts(&sections))?;
+    line("total", counts(&sections, Target::Native))?;
+    line("with Amesh's Lua package", counts(&sections, Target::Amesh))?;
     if let Some(used) = used {
         unowned(used, out)?;
     }
     Ok(())
+}
+
+/// A fate, where the value goes or why it means nothing, and the rule that is reported.
+fn fate(fate: Fate, out: &mut dyn Write) -> io::Result<()> {
+    let color = color(fate);
+    write!(out, "  {color}{:<11}{color:#}", fate.name())?;
+    match remark(fate) {
+        (Some(target), Some(rule)) => write!(out, "  {target} [{rule}]"),
+        (None, Some(rule)) => write!(out, "  [{rule}]"),
+        (Some(text), None) => write!(out, "  {text}"),
+        (None, None) => Ok(()),
+    }
 }
 
 /// What the dump sets and stands in no row.

@@ -56,16 +56,16 @@ pub(crate) const FEATURE: Feature = Feature {
         },
     ],
     extensions: &[
-        Extension {
-            message: "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer",
-            fate: Fate::Exact {
+        Extension::same(
+            "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer",
+            Fate::Exact {
                 target: "upstream.scheme: http",
             },
-        },
-        Extension {
-            message: "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-            fate: Fate::Unsupported { rule: &TLS },
-        },
+        ),
+        Extension::same(
+            "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            Fate::Unsupported { rule: &TLS },
+        ),
     ],
     rules: &[&ISTIO_MUTUAL_TLS, &MIXED],
 };

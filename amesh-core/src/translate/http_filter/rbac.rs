@@ -14,14 +14,14 @@ pub(crate) static FEATURE: Feature = Feature {
     summary: "Authorization policies are not carried over; what they guard is answered 403.",
     messages: &[],
     extensions: &[
-        Extension {
-            message: "envoy.extensions.filters.http.rbac.v3.RBAC",
-            fate: Fate::Unsupported { rule: &AUTHORIZATION },
-        },
-        Extension {
-            message: "envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
-            fate: Fate::Unsupported { rule: &AUTHORIZATION },
-        },
+        Extension::same(
+            "envoy.extensions.filters.http.rbac.v3.RBAC",
+            Fate::Unsupported { rule: &AUTHORIZATION },
+        ),
+        Extension::same(
+            "envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
+            Fate::Unsupported { rule: &AUTHORIZATION },
+        ),
     ],
     rules: &[&SHADOW],
 };

@@ -33,17 +33,11 @@ pub(crate) enum Filter {
 }
 
 const fn irrelevant(message: &'static str, reason: &'static str) -> Extension {
-    Extension {
-        message,
-        fate: Fate::Irrelevant { reason },
-    }
+    Extension::same(message, Fate::Irrelevant { reason })
 }
 
 const fn unsupported(message: &'static str, rule: &'static Rule) -> Extension {
-    Extension {
-        message,
-        fate: Fate::Unsupported { rule },
-    }
+    Extension::same(message, Fate::Unsupported { rule })
 }
 
 const NOTHING_WITHOUT_ROUTE: &str = "does nothing unless a route configures it, which is reported there";
@@ -181,7 +175,11 @@ pub(crate) fn filter(type_name: &str) -> Option<Filter> {
         "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"
         | "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute" => Filter::Guard(&EXT_AUTHZ, 403),
         "envoy.extensions.filters.http.fault.v3.HTTPFault" => Filter::RouteOnly(&super::PER_ROUTE),
-        _ => match EXTENSIONS.iter().find(|extension| extension.message == type_name)?.fate {
+        _ => match EXTENSIONS
+            .iter()
+            .find(|extension| extension.message == type_name)?
+            .native
+        {
             Fate::Irrelevant { .. } => Filter::Inert,
             Fate::Exact { .. } => return None,
             Fate::Approximate { rule, .. } | Fate::Unsupported { rule } if rule.outcome == Outcome::FailsClosed => {

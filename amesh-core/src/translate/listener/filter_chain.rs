@@ -65,18 +65,15 @@ pub(crate) static FEATURE: Feature = Feature {
         },
     ],
     extensions: &[
-        Extension {
-            message: "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-            fate: Fate::Unsupported { rule: &TCP },
-        },
-        Extension {
-            message: "stats.PluginConfig",
-            fate: Fate::Irrelevant { reason: TELEMETRY },
-        },
-        Extension {
-            message: "envoy.tcp.metadataexchange.config.MetadataExchange",
-            fate: Fate::Irrelevant { reason: TELEMETRY },
-        },
+        Extension::same(
+            "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+            Fate::Unsupported { rule: &TCP },
+        ),
+        Extension::same("stats.PluginConfig", Fate::Irrelevant { reason: TELEMETRY }),
+        Extension::same(
+            "envoy.tcp.metadataexchange.config.MetadataExchange",
+            Fate::Irrelevant { reason: TELEMETRY },
+        ),
     ],
     rules: &[&AMBIGUOUS, &UNREACHABLE],
 };

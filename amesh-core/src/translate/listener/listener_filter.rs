@@ -28,22 +28,22 @@ pub(crate) static FEATURE: Feature = Feature {
 const INSPECTS: &str = "only finds out about a connection what APISIX finds out by itself";
 
 static EXTENSIONS: &[Extension] = &[
-    Extension {
-        message: "envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
-        fate: Fate::Irrelevant { reason: INSPECTS },
-    },
-    Extension {
-        message: "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
-        fate: Fate::Irrelevant { reason: INSPECTS },
-    },
-    Extension {
-        message: "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
-        fate: Fate::Irrelevant { reason: INSPECTS },
-    },
-    Extension {
-        message: "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
-        fate: Fate::Unsupported { rule: &PROXY_PROTOCOL },
-    },
+    Extension::same(
+        "envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
+        Fate::Irrelevant { reason: INSPECTS },
+    ),
+    Extension::same(
+        "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
+        Fate::Irrelevant { reason: INSPECTS },
+    ),
+    Extension::same(
+        "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
+        Fate::Irrelevant { reason: INSPECTS },
+    ),
+    Extension::same(
+        "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+        Fate::Unsupported { rule: &PROXY_PROTOCOL },
+    ),
 ];
 
 pub(super) fn report(filters: &[ListenerFilter], at: Path<'_>, findings: &Findings) {
@@ -61,7 +61,7 @@ pub(super) fn report(filters: &[ListenerFilter], at: Path<'_>, findings: &Findin
                 match EXTENSIONS
                     .iter()
                     .find(|extension| extension.message == type_name)
-                    .map(|known| known.fate)
+                    .map(|known| known.native)
                 {
                     Some(Fate::Irrelevant { .. } | Fate::Exact { .. }) => {}
                     Some(Fate::Unsupported { rule } | Fate::Approximate { rule, .. }) => {

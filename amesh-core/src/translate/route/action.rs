@@ -5,13 +5,17 @@ use envoy_types::pb::envoy::config::route::v3::route_action::{
     ClusterNotFoundResponseCode, ClusterSpecifier, HostRewriteSpecifier, UpgradeConfig,
 };
 
-use super::Clusters;
-use super::answer::Answer;
+use super::answer::{Answer, Served};
 use super::policy::{CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
+use super::retry;
+use super::timeout::limits;
 use super::weighted::{METADATA_MATCH, weighted};
+use super::{Above, Clusters};
 use crate::apisix::Id;
+use crate::apisix::plugin::{AmeshRetry, Plugins};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::options::Target;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/action",
@@ -37,14 +41,11 @@ pub(crate) static FEATURE: Feature = Feature {
                 unsupported("host_rewrite_path_regex", &HOST_REWRITE),
                 unsupported("host_rewrite", &HOST_REWRITE),
                 unsupported("append_x_forwarded_host", &FORWARDED_HOST),
-                unsupported("timeout", &TIMEOUT),
-                unsupported("idle_timeout", &TIMEOUT),
-                unsupported("flush_timeout", &TIMEOUT),
                 irrelevant(
                     "early_data_policy",
                     "nginx takes early data only when told to in its own configuration",
                 ),
-                unsupported("retry_policy", &RETRY),
+                unsupported("retry_policy", &RETRY).amesh_exact("amesh-retry.retry"),
                 unsupported("retry_policy_typed_config", &RETRY_EXTENSION),
                 unsupported("request_mirror_policies", &MIRROR),
                 irrelevant(
@@ -58,11 +59,6 @@ pub(crate) static FEATURE: Feature = Feature {
                 ),
                 unsupported("hash_policy", &HASH),
                 unsupported("cors", &CORS),
-                unsupported("max_grpc_timeout", &TIMEOUT),
-                irrelevant(
-                    "grpc_timeout_offset",
-                    "shortens a timeout that a client asked for, which is not carried over",
-                ),
                 exact("upgrade_configs", "route.enable_websocket"),
                 unsupported("internal_redirect_policy", &INTERNAL_REDIRECT),
                 unsupported("internal_redirect_action", &INTERNAL_REDIRECT),
@@ -71,7 +67,6 @@ pub(crate) static FEATURE: Feature = Feature {
                     "bounds internal redirects, which are not carried over",
                 ),
                 unsupported("hedge_policy", &HEDGE),
-                unsupported("max_stream_duration", &TIMEOUT),
             ],
         },
         Message {
@@ -123,15 +118,6 @@ static FORWARDED_HOST: Rule = Rule::new(
     "nothing, unless an application tells the two apart",
 );
 
-static TIMEOUT: Rule = Rule::new(
-    "route-timeout",
-    Outcome::LeftOut,
-    "a route's timeout is not carried over",
-    "Envoy ends a request that takes longer than the route allows (15 seconds where it says nothing), or that idles. \
-     APISIX waits as long as the upstream's own timeouts allow.",
-    "use the `timeout` of an APISIX route until it is",
-);
-
 static HASH: Rule = Rule::new(
     "route-hash-policy",
     Outcome::LeftOut,
@@ -157,20 +143,7 @@ static INTERNAL_REDIRECT: Rule = Rule::new(
     "let clients follow redirects",
 );
 
-/// What becomes of a forwarded request.
-pub(super) struct Forwarded {
-    /// `None`: the operator permitted the route to be left out.
-    pub(super) answer: Option<Answer>,
-    /// `None`: as the connection manager says.
-    pub(super) websocket: Option<bool>,
-}
-
-pub(super) fn route_action(
-    action: &RouteAction,
-    clusters: &Clusters<'_>,
-    at: Path<'_>,
-    findings: &Findings,
-) -> Forwarded {
+pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>, findings: &Findings) -> Served {
     #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
     let RouteAction {
         cluster_not_found_response_code,
@@ -180,9 +153,9 @@ pub(super) fn route_action(
         path_rewrite_policy,
         path_rewrite,
         append_x_forwarded_host,
-        timeout,
-        idle_timeout,
-        flush_timeout,
+        timeout: _,
+        idle_timeout: _,
+        flush_timeout: _,
         early_data_policy: _,
         retry_policy,
         retry_policy_typed_config,
@@ -192,14 +165,14 @@ pub(super) fn route_action(
         include_vh_rate_limits: _,
         hash_policy,
         cors,
-        max_grpc_timeout,
+        max_grpc_timeout: _,
         grpc_timeout_offset: _,
         upgrade_configs,
         internal_redirect_policy,
         internal_redirect_action,
         max_internal_redirects: _,
         hedge_policy,
-        max_stream_duration,
+        max_stream_duration: _,
         cluster_specifier,
         host_rewrite_specifier,
     } = action;
@@ -226,24 +199,11 @@ pub(super) fn route_action(
         &FORWARDED_HOST,
         at.field("append_x_forwarded_host"),
     );
-    match timeout {
-        None => findings.add_with(&TIMEOUT, at.field("timeout"), "unset, which is 15 s to Envoy"),
-        Some(timeout) => findings.add_if(!is_zero(timeout), &TIMEOUT, at.field("timeout")),
-    }
-    for (duration, field) in [
-        (idle_timeout.as_ref(), "idle_timeout"),
-        (flush_timeout.as_ref(), "flush_timeout"),
-        (max_grpc_timeout.as_ref(), "max_grpc_timeout"),
-    ] {
-        // Zero is no timeout, which is what APISIX is told.
-        findings.add_if(
-            duration.is_some_and(|duration| !is_zero(duration)),
-            &TIMEOUT,
-            at.field(field),
-        );
-    }
-    findings.add_if(max_stream_duration.is_some(), &TIMEOUT, at.field("max_stream_duration"));
-    findings.add_if(retry_policy.is_some(), &RETRY, at.field("retry_policy"));
+    let limits = limits(action, at, findings);
+    let retry = retry::read(retry_policy.as_ref(), at, findings).or_else(|| match retry_policy {
+        Some(_) => None,
+        None => above.retry.cloned(),
+    });
     findings.add_if(
         retry_policy_typed_config.is_some(),
         &RETRY_EXTENSION,
@@ -271,40 +231,44 @@ pub(super) fn route_action(
 
     let unavailable = not_found_status(*cluster_not_found_response_code);
     let refuse = |rule: &'static Rule, field: &'static str| {
-        (!findings.permits(rule, at.field(field), None)).then(|| Answer::Status {
-            status: 503,
-            body: String::new(),
-        })
+        (!findings.permits(rule, at.field(field), None)).then_some(Answer::Status(503))
     };
     let answer = match cluster_specifier {
-        Some(ClusterSpecifier::Cluster(name)) => Some(to_cluster(name, unavailable, clusters)),
+        Some(ClusterSpecifier::Cluster(name)) => Some(to_cluster(name, unavailable, above.clusters)),
         Some(ClusterSpecifier::WeightedClusters(list)) => Some(weighted(list, at.field("weighted_clusters"), findings)),
         Some(ClusterSpecifier::ClusterHeader(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_header"),
         Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_specifier_plugin"),
         Some(ClusterSpecifier::InlineClusterSpecifierPlugin(_)) => {
             refuse(&CLUSTER_SPECIFIER, "inline_cluster_specifier_plugin")
         }
-        None => (!findings.permits(&CLUSTER_SPECIFIER, at, None)).then(|| Answer::Status {
-            status: 503,
-            body: String::new(),
-        }),
+        None => (!findings.permits(&CLUSTER_SPECIFIER, at, None)).then_some(Answer::Status(503)),
     };
     let answer = if metadata_match.is_some() {
         // Permitted: all endpoints of the cluster.
         if findings.permits(&METADATA_MATCH, at.field("metadata_match"), None) {
             answer
         } else {
-            Some(Answer::Status {
-                status: 503,
-                body: String::new(),
-            })
+            Some(Answer::Status(503))
         }
     } else {
         answer
     };
-    Forwarded {
+    let mut plugins = Plugins::default();
+    let mut timeout = None;
+    if findings.options().target == Target::Amesh {
+        let plugin = AmeshRetry {
+            retry,
+            ..limits.amesh()
+        };
+        plugins.amesh_retry = (plugin != AmeshRetry::default()).then_some(plugin);
+    } else {
+        timeout = limits.native();
+    }
+    Served {
         answer,
         websocket: websocket(upgrade_configs, at, findings),
+        timeout,
+        plugins,
     }
 }
 
@@ -312,10 +276,7 @@ pub(super) fn route_action(
 /// comes; only another answer has to be given by the route.
 fn to_cluster(name: &str, unavailable: u32, clusters: &Clusters<'_>) -> Answer {
     if unavailable != 503 && !clusters.exists(name) {
-        return Answer::Status {
-            status: unavailable,
-            body: String::new(),
-        };
+        return Answer::Status(unavailable);
     }
     Answer::Upstream(Id::of(name))
 }
@@ -351,8 +312,4 @@ fn websocket(configs: &[UpgradeConfig], at: Path<'_>, findings: &Findings) -> Op
         }
     }
     allowed
-}
-
-fn is_zero(duration: &envoy_types::pb::google::protobuf::Duration) -> bool {
-    duration.seconds == 0 && duration.nanos == 0
 }

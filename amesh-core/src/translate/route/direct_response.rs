@@ -1,22 +1,26 @@
 //! `DirectResponseAction`: an answer without an upstream.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use envoy_types::pb::envoy::config::core::v3::DataSource;
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::route::v3::DirectResponseAction;
 
 use super::answer::Answer;
+use crate::apisix::plugin::{Abort, AmeshAnswer, DirectAnswer};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::options::Target;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/direct_response",
-    summary: "An answer without an upstream becomes the abort of the fault-injection plugin.",
+    summary: "An answer without an upstream becomes the amesh-answer plugin, or the abort of APISIX's fault-injection plugin.",
     messages: &[
         Message {
             name: "envoy.config.route.v3.DirectResponseAction",
             fields: &[
-                exact("status", "fault-injection.abort.http_status"),
-                exact("body", "fault-injection.abort.body"),
+                exact("status", "fault-injection.abort.http_status").amesh_exact("amesh-answer.direct.status"),
+                exact("body", "fault-injection.abort.body").amesh_exact("amesh-answer.direct.body"),
                 unsupported("body_format", &BODY),
             ],
         },
@@ -24,8 +28,8 @@ pub(crate) static FEATURE: Feature = Feature {
             name: "envoy.config.core.v3.DataSource",
             fields: &[
                 unsupported("filename", &BODY),
-                exact("inline_bytes", "fault-injection.abort.body"),
-                exact("inline_string", "fault-injection.abort.body"),
+                exact("inline_bytes", "fault-injection.abort.body").amesh_exact("amesh-answer.direct.body_base64"),
+                exact("inline_string", "fault-injection.abort.body").amesh_exact("amesh-answer.direct.body"),
                 unsupported("environment_variable", &BODY),
                 irrelevant("watched_directory", "says how Envoy notices that a file has changed"),
             ],
@@ -40,8 +44,8 @@ static BODY: Rule = Rule::new(
     Outcome::LeftOut,
     "the body of a direct response is left out",
     "APISIX sends the body as it stands in the configuration, but replaces names after a `$` by variables and cannot \
-     send bytes that are no UTF-8. Envoy can also read the body from a file or an environment variable, or format it. \
-     The status is answered without the body.",
+     send bytes that are no UTF-8, unless Amesh's Lua package is loaded. Envoy can also read the body from a file or an \
+     environment variable, or format it. The status is answered without the body.",
     "use plain text without `$`",
 );
 
@@ -57,27 +61,45 @@ pub(super) fn direct_response(response: &DirectResponseAction, at: Path<'_>, fin
     }
     let body = body
         .as_ref()
-        .and_then(|source| inline(source, at.field("body"), findings))
-        .unwrap_or_default();
-    Answer::Status { status: *status, body }
+        .and_then(|source| inline(source, at.field("body"), findings));
+    if findings.options().target != Target::Amesh {
+        return Answer::Abort(Abort {
+            http_status: *status,
+            // What cannot be said was reported.
+            body: body.and_then(|body| String::from_utf8(body).ok()).unwrap_or_default(),
+        });
+    }
+    let (text, base64) = match body.map(String::from_utf8) {
+        None => (None, None),
+        Some(Ok(text)) => (Some(text), None),
+        Some(Err(bytes)) => (None, Some(BASE64_STANDARD.encode(bytes.as_bytes()))),
+    };
+    Answer::Amesh(AmeshAnswer::Direct(DirectAnswer {
+        status: *status,
+        body: text,
+        body_base64: base64,
+    }))
 }
 
-fn inline(source: &DataSource, at: Path<'_>, findings: &Findings) -> Option<String> {
+fn inline(source: &DataSource, at: Path<'_>, findings: &Findings) -> Option<Vec<u8>> {
     let DataSource {
         watched_directory: _,
         specifier,
     } = source;
-    let (text, field) = match specifier.as_ref()? {
-        Specifier::InlineString(text) => (Some(text.clone()), "inline_string"),
-        Specifier::InlineBytes(bytes) => (String::from_utf8(bytes.clone()).ok(), "inline_bytes"),
+    let (body, field) = match specifier.as_ref()? {
+        Specifier::InlineString(text) => (Some(text.as_bytes()), "inline_string"),
+        Specifier::InlineBytes(bytes) => (Some(bytes.as_slice()), "inline_bytes"),
         Specifier::Filename(_) => (None, "filename"),
         Specifier::EnvironmentVariable(_) => (None, "environment_variable"),
     };
-    let text = text.filter(|text| !expands(text));
-    if text.is_none() {
+    let sayable = |body: &&[u8]| {
+        findings.options().target == Target::Amesh || std::str::from_utf8(body).is_ok_and(|text| !expands(text))
+    };
+    let body = body.filter(sayable);
+    if body.is_none() {
         findings.add(&BODY, at.field(field));
     }
-    text
+    body.map(<[u8]>::to_vec)
 }
 
 /// Whether APISIX would replace a part of the text by a variable: `$name` or `${name}`.

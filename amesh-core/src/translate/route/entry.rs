@@ -3,14 +3,16 @@
 use envoy_types::pb::envoy::config::route::v3::Route;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 
-use super::Clusters;
+use super::Above;
 use super::action::route_action;
-use super::answer::Answer;
+use super::answer::{Answer, Served};
 use super::direct_response::direct_response;
 use super::header_mutation::{self, Changes, HEADERS};
 use super::matching::{Matching, matching};
-use super::path::PathMatch;
-use crate::apisix::Expr;
+use super::path::{self, PathMatch};
+use super::redirect::redirect;
+use crate::apisix::plugin::Plugins;
+use crate::apisix::{Expr, Timeout};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter;
@@ -24,8 +26,8 @@ pub(crate) static FEATURE: Feature = Feature {
             exact("name", "route.name"),
             exact("match", "route.uri and route.vars"),
             exact("route", "route.upstream_id or traffic-split"),
-            unsupported("redirect", &REDIRECT),
-            exact("direct_response", "fault-injection.abort"),
+            exact("redirect", "redirect").amesh_exact("amesh-answer.redirect"),
+            exact("direct_response", "fault-injection.abort").amesh_exact("amesh-answer.direct"),
             unsupported("filter_action", &ACTION),
             unsupported("non_forwarding_action", &ACTION),
             irrelevant(
@@ -54,15 +56,6 @@ pub(crate) static FEATURE: Feature = Feature {
     extensions: &[],
     rules: &[],
 };
-
-static REDIRECT: Rule = Rule::new(
-    "route-redirect",
-    Outcome::FailsClosed,
-    "a redirect cannot be carried over",
-    "Envoy answers with a Location made from the request and the route. That is not carried over, so APISIX answers 503 \
-     to the requests that the route takes.",
-    "permit the rule to leave the route out",
-);
 
 static ACTION: Rule = Rule::new(
     "route-action",
@@ -97,21 +90,23 @@ pub(super) struct Entry {
     pub(super) path: PathMatch,
     pub(super) conditions: Vec<Expr>,
     pub(super) answer: Answer,
+    /// What else happens to its requests; nothing of it when they are refused.
+    pub(super) plugins: Plugins,
     pub(super) websocket: Option<bool>,
+    pub(super) timeout: Option<Timeout>,
 }
 
 impl Entry {
-    /// An entry that refuses every request with an empty answer.
-    pub(super) fn refuse_all(name: &str, status: u32) -> Self {
+    /// An entry that gives every request the same answer.
+    pub(super) fn always(name: &str, answer: Answer) -> Self {
         Self {
             name: name.to_owned(),
             path: PathMatch::Any,
             conditions: Vec::new(),
-            answer: Answer::Status {
-                status,
-                body: String::new(),
-            },
+            answer,
+            plugins: Plugins::default(),
             websocket: None,
+            timeout: None,
         }
     }
 
@@ -122,7 +117,7 @@ impl Entry {
 }
 
 /// Reads a route; `None` when it takes no request.
-pub(super) fn entry(route: &Route, clusters: &Clusters<'_>, at: Path<'_>, findings: &Findings) -> Option<Entry> {
+pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Findings) -> Option<Entry> {
     #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
     let Route {
         name,
@@ -161,19 +156,25 @@ pub(super) fn entry(route: &Route, clusters: &Clusters<'_>, at: Path<'_>, findin
     if !route_specifiers.is_empty() && !findings.permits(&SPECIFIERS, at.field("route_specifiers"), None) {
         status = Some(503);
     }
-    let (answer, websocket) = match action {
-        Some(Action::Route(action)) => {
-            let forwarded = route_action(action, clusters, at.field("route"), findings);
-            (forwarded.answer, forwarded.websocket)
+    let served = match action {
+        Some(Action::Route(action)) => route_action(action, above, at.field("route"), findings),
+        Some(Action::DirectResponse(response)) => {
+            Served::answered(Some(direct_response(response, at.field("direct_response"), findings)))
         }
-        Some(Action::DirectResponse(response)) => (
-            Some(direct_response(response, at.field("direct_response"), findings)),
-            None,
-        ),
-        Some(Action::Redirect(_)) => (refused(&REDIRECT, at.field("redirect"), findings), None),
-        Some(Action::FilterAction(_)) => (refused(&ACTION, at.field("filter_action"), findings), None),
-        Some(Action::NonForwardingAction(_)) => (refused(&ACTION, at.field("non_forwarding_action"), findings), None),
-        None => (refused(&ACTION, at, findings), None),
+        Some(Action::Redirect(action)) => {
+            let specifier = r#match.as_ref().and_then(|it| it.path_specifier.as_ref());
+            Served::answered(redirect(
+                action,
+                path::prefix(specifier),
+                at.field("redirect"),
+                findings,
+            ))
+        }
+        Some(Action::FilterAction(_)) => Served::answered(refused(&ACTION, at.field("filter_action"), findings)),
+        Some(Action::NonForwardingAction(_)) => {
+            Served::answered(refused(&ACTION, at.field("non_forwarding_action"), findings))
+        }
+        None => Served::answered(refused(&ACTION, at, findings)),
     };
     let Matching {
         path,
@@ -184,25 +185,21 @@ pub(super) fn entry(route: &Route, clusters: &Clusters<'_>, at: Path<'_>, findin
         status = status.or(Some(503));
     }
     let answer = match status {
-        Some(status) => Some(Answer::Status {
-            status,
-            body: String::new(),
-        }),
-        None => answer,
+        Some(status) => Some(Answer::Status(status)),
+        None => served.answer,
     };
     Some(Entry {
         name: name.clone(),
         path,
         conditions,
         answer: answer?,
-        websocket,
+        plugins: served.plugins,
+        websocket: served.websocket,
+        timeout: served.timeout,
     })
 }
 
 /// A route whose action is not carried over: refused, or left out by the operator's leave.
 fn refused(rule: &'static Rule, at: Path<'_>, findings: &Findings) -> Option<Answer> {
-    (!findings.permits(rule, at, None)).then(|| Answer::Status {
-        status: 503,
-        body: String::new(),
-    })
+    (!findings.permits(rule, at, None)).then_some(Answer::Status(503))
 }

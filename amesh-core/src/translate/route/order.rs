@@ -54,6 +54,7 @@ pub(super) fn may_use_uris(entries: &[Entry]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::translate::route::answer::Answer;
     use crate::translate::route::entry::Entry;
 
     fn entries(paths: &[&str]) -> Vec<Entry> {
@@ -66,7 +67,7 @@ mod tests {
             .iter()
             .map(|text| Entry {
                 path: path(text),
-                ..Entry::refuse_all("", 503)
+                ..Entry::always("", Answer::Status(503))
             })
             .collect()
     }

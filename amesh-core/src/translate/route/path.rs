@@ -102,6 +102,17 @@ impl PathMatch {
     }
 }
 
+/// What all paths begin with that a route takes, if it chooses them by that.
+pub(crate) fn prefix(specifier: Option<&PathSpecifier>) -> Option<&str> {
+    match specifier? {
+        PathSpecifier::Prefix(prefix) | PathSpecifier::PathSeparatedPrefix(prefix) => Some(prefix),
+        PathSpecifier::Path(_)
+        | PathSpecifier::SafeRegex(_)
+        | PathSpecifier::ConnectMatcher(_)
+        | PathSpecifier::PathMatchPolicy(_) => None,
+    }
+}
+
 /// Reads which paths a route takes.
 pub(crate) fn path(
     specifier: Option<&PathSpecifier>,

@@ -3,13 +3,14 @@
 use envoy_types::pb::envoy::config::route::v3::VirtualHost;
 use envoy_types::pb::envoy::config::route::v3::virtual_host::TlsRequirementType;
 
-use super::Clusters;
+use super::Above;
 use super::answer::Answer;
 use super::domain::{Domains, HOST, HostGroup, NEVER};
 use super::entry::{Entry, entry};
-use super::path::PathMatch;
+use super::redirect::{self, HOST as REDIRECT_HOST};
+use super::retry;
 use crate::apisix::Expr;
-use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
+use crate::feature::{Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter;
 use crate::translate::route::header_mutation::{self, Changes, HEADERS};
@@ -25,7 +26,7 @@ pub(crate) static FEATURE: Feature = Feature {
             exact("domains", "route.hosts or route.vars[]: http_host"),
             exact("routes", "route"),
             unsupported("matcher", &MATCHER),
-            unsupported("require_tls", &REQUIRE_TLS),
+            approximate("require_tls", "redirect.uri", &REDIRECT_HOST).amesh_exact("amesh-answer.redirect"),
             irrelevant("virtual_clusters", "only feeds Envoy's own statistics"),
             unsupported("rate_limits", &RATE_LIMIT),
             unsupported("request_headers_to_add", &HEADERS),
@@ -36,7 +37,7 @@ pub(crate) static FEATURE: Feature = Feature {
             exact("typed_per_filter_config", "decides by their types: see the extensions"),
             unsupported("include_request_attempt_count", &ATTEMPT_COUNT),
             unsupported("include_attempt_count_in_response", &ATTEMPT_COUNT),
-            unsupported("retry_policy", &RETRY),
+            unsupported("retry_policy", &RETRY).amesh_exact("amesh-retry.retry"),
             unsupported("retry_policy_typed_config", &RETRY_EXTENSION),
             unsupported("hedge_policy", &HEDGE),
             unsupported("include_is_timeout_retry_header", &ATTEMPT_COUNT),
@@ -66,15 +67,6 @@ static MATCHER: Rule = Rule::new(
     "list the routes; or permit the rule to serve the listed ones alone",
 );
 
-static REQUIRE_TLS: Rule = Rule::new(
-    "virtual-host-require-tls",
-    Outcome::FailsClosed,
-    "a virtual host wants TLS, to which plaintext requests are not redirected",
-    "Envoy answers a plaintext request for such a virtual host with a redirect to https. Redirects are not carried \
-     over, so APISIX answers 403; requests over TLS are served.",
-    "use https; or permit the rule to serve plaintext requests too",
-);
-
 /// A virtual host, ready to become APISIX routes.
 pub(super) struct Host<'a> {
     pub(super) name: &'a str,
@@ -86,7 +78,7 @@ pub(super) struct Host<'a> {
 pub(super) fn virtual_host<'a>(
     host: &'a VirtualHost,
     domains: &Domains<'_>,
-    clusters: &Clusters<'_>,
+    above: Above<'_>,
     at: Path<'_>,
     findings: &Findings,
 ) -> Host<'a> {
@@ -141,7 +133,11 @@ pub(super) fn virtual_host<'a>(
         &ATTEMPT_COUNT,
         at.field("include_is_timeout_retry_header"),
     );
-    findings.add_if(retry_policy.is_some(), &RETRY, at.field("retry_policy"));
+    let retry = retry::read(retry_policy.as_ref(), at, findings);
+    let above = Above {
+        retry: retry.as_ref(),
+        ..above
+    };
     findings.add_if(
         retry_policy_typed_config.is_some(),
         &RETRY_EXTENSION,
@@ -167,32 +163,24 @@ pub(super) fn virtual_host<'a>(
 
     let mut entries = Vec::with_capacity(routes.len() + 2);
     if let Some(status) = refused {
-        entries.push(Entry::refuse_all("refused", status));
+        entries.push(Entry::always("refused", Answer::Status(status)));
     } else {
         let wants_tls = TlsRequirementType::try_from(*require_tls) != Ok(TlsRequirementType::None);
-        if wants_tls && !findings.permits(&REQUIRE_TLS, at.field("require_tls"), None) {
-            let mut plaintext = Entry::refuse_all("plaintext", 403);
-            plaintext.conditions.push(Expr::equal("scheme", "http"));
-            entries.push(plaintext);
+        if wants_tls {
+            entries.push(Entry {
+                conditions: vec![Expr::equal("scheme", "http")],
+                ..Entry::always("plaintext", redirect::to_https(at.field("require_tls"), findings))
+            });
         }
         for (index, route) in routes.iter().enumerate() {
-            entries.extend(entry(route, clusters, at.field("routes").index(index), findings));
+            entries.extend(entry(route, above, at.field("routes").index(index), findings));
         }
     }
     // A catch-all hides what follows it, in Envoy as in APISIX; without one, nothing but this stops APISIX from going
     // on to a less specific virtual host.
     match entries.iter().position(Entry::takes_all) {
         Some(last) => entries.truncate(last + 1),
-        None => entries.push(Entry {
-            name: "no-route".to_owned(),
-            path: PathMatch::Any,
-            conditions: Vec::new(),
-            answer: Answer::Status {
-                status: 404,
-                body: String::new(),
-            },
-            websocket: None,
-        }),
+        None => entries.push(Entry::always("no-route", Answer::Status(404))),
     }
     Host {
         name,

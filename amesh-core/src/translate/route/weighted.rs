@@ -153,16 +153,10 @@ pub(super) fn weighted(list: &WeightedCluster, at: Path<'_>, findings: &Findings
         }
     }
     if let Some(status) = refused {
-        return Answer::Status {
-            status,
-            body: String::new(),
-        };
+        return Answer::Status(status);
     }
     match weights.iter().next() {
-        None => Answer::Status {
-            status: 503,
-            body: String::new(),
-        },
+        None => Answer::Status(503),
         Some((name, _)) if weights.len() == 1 => Answer::Upstream(Id::of(name)),
         Some(_) => Answer::Split(TrafficSplit { rules: rules(&weights) }),
     }

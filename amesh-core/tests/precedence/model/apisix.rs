@@ -97,7 +97,7 @@ impl Apisix {
         let plugins = route.get("plugins").and_then(Value::as_object);
         for name in plugins.into_iter().flat_map(serde_json::Map::keys) {
             assert!(
-                ["fault-injection", "proxy-rewrite", "traffic-split"].contains(&name.as_str()),
+                ["fault-injection", "proxy-rewrite", "redirect", "traffic-split"].contains(&name.as_str()),
                 "plugin {name}"
             );
         }
@@ -106,6 +106,9 @@ impl Apisix {
             assert_keys(fault, &["abort"]);
             assert_keys(&fault["abort"], &["http_status", "body", "headers"]);
             return Answer::status(integer(&fault["abort"]["http_status"]).try_into().expect("a status"));
+        }
+        if let Some(redirect) = plugin("redirect") {
+            return Answer::status(integer(&redirect["ret_code"]).try_into().expect("a status"));
         }
         let own = route.get("upstream_id").and_then(Value::as_str);
         let rules = plugin("traffic-split").and_then(|split| split["rules"].as_array());

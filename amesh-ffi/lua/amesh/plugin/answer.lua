@@ -1,0 +1,58 @@
+--- Answers without an upstream: Envoy's direct responses and redirects.
+
+local location = require("amesh.plugin.location")
+local plugin = require("amesh.plugin")
+
+local _M = {
+    name = "amesh-answer",
+    -- Above every plugin of APISIX that could answer or change the request first.
+    priority = 10700,
+}
+
+local function compile_direct(direct, nginx)
+    local wrong = plugin.wrong(direct, {status = "number", body = "string?", body_base64 = "string?"}, "direct")
+    if wrong then
+        return nil, wrong
+    end
+    if direct.status < 200 or direct.status > 599 then
+        return nil, "direct.status must be from 200 to 599"
+    end
+    local body = direct.body
+    if direct.body_base64 then
+        body = nginx.decode_base64(direct.body_base64)
+        if not body then
+            return nil, "direct.body_base64 is no base64"
+        end
+    end
+    return {status = direct.status, body = body ~= "" and body or nil}
+end
+
+
+function _M.compile(conf, nginx)
+    local wrong = plugin.wrong(conf, {direct = "table?", redirect = "table?"}, "amesh-answer")
+    if wrong then
+        return nil, wrong
+    end
+    if (conf.direct ~= nil) == (conf.redirect ~= nil) then
+        return nil, "amesh-answer must have one of direct and redirect"
+    end
+    if conf.direct then
+        return compile_direct(conf.direct, nginx)
+    end
+    local made, err = location.compile(conf.redirect)
+    if not made then
+        return nil, err
+    end
+    return {status = conf.redirect.status, location = made}
+end
+
+
+function _M.rewrite(answer, ctx, nginx)
+    if answer.location then
+        nginx.set_response_header("Location", answer.location(ctx, nginx))
+    end
+    return nginx.answer(answer.status, answer.body or "", answer.body and "text/plain")
+end
+
+
+return _M

@@ -1,0 +1,106 @@
+--- What plugins need of nginx and of APISIX. Tests pass tables of their own.
+
+local balancer = require("ngx.balancer")
+local core = require("apisix.core")
+
+local ngx = ngx
+local setmetatable = setmetatable
+
+local _M = {}
+
+
+--- A variable of nginx or of APISIX.
+function _M.var(ctx, name)
+    return ctx.var[name]
+end
+
+
+--- What nginx notes for each try of an upstream in a variable, as texts.
+-- Not from `ctx.var`, which keeps what it once read.
+function _M.tries(name)
+    local list = {}
+    for one in (ngx.var[name] or ""):gmatch("[^,:%s]+") do
+        list[#list + 1] = one
+    end
+    return list
+end
+
+
+--- The request line's target as the client sent it.
+function _M.target(ctx)
+    return ctx.var.real_request_uri or ctx.var.request_uri
+end
+
+
+--- A header of the request; the first value where there are several.
+function _M.request_header(ctx, name)
+    return core.request.header(ctx, name)
+end
+
+
+_M.decode_base64 = ngx.decode_base64
+
+
+--- Sets a header of the response; nil removes it.
+function _M.set_response_header(name, value)
+    ngx.header[name] = value
+end
+
+
+--- Whether this is nginx's balancer phase, in which APISIX asks before every try but the first.
+function _M.in_balancer()
+    return ngx.get_phase() == "balancer"
+end
+
+
+--- How the last try failed: "failed" without an answer or "next" with one, and a status.
+function _M.last_failure()
+    return balancer.get_last_failure()
+end
+
+
+--- The time, in seconds, that the upstream of the request gives a connection.
+function _M.connect_timeout(ctx)
+    local timeout = ctx.upstream_conf and ctx.upstream_conf.timeout
+    return timeout and timeout.connect or 60
+end
+
+
+--- Before the first try: its timeouts in seconds, and how many more there may be. APISIX takes both from the upstream,
+-- which many requests share, so this request gets one of its own that says the rest of what the other says.
+function _M.set_tries(ctx, connect, wait, times)
+    ctx.upstream_conf = setmetatable({
+        timeout = {connect = connect, send = wait, read = wait},
+        retries = times,
+    }, {__index = ctx.upstream_conf})
+end
+
+
+--- Before another try: its timeouts in seconds.
+function _M.set_timeouts(connect, wait)
+    local ok, err = balancer.set_timeouts(connect, wait, wait)
+    if not ok then
+        core.log.error("amesh: timeouts of a further try cannot be set: ", err)
+    end
+end
+
+
+--- Ends the request with this status in place of another try.
+function _M.fail(status)
+    return ngx.exit(status)
+end
+
+
+--- Ends the request with this answer. Returning a status from a phase would log a warning for each.
+function _M.answer(status, body, content_type)
+    -- Nothing else keeps nginx from its default type.
+    ngx.header["Content-Type"] = content_type or ""
+    if status ~= 204 and status ~= 304 then
+        ngx.header["Content-Length"] = #body
+    end
+    -- Even an empty body: without one nginx would write a page of its own.
+    return core.response.exit(status, body)
+end
+
+
+return _M
