@@ -25,6 +25,7 @@ use envoy_types::pb::google::protobuf::{Any, BoolValue};
 use prost::Message as _;
 use serde_json::Value;
 
+use crate::policy::fault;
 use crate::{ENVOY, echo, made, strip};
 
 /// A listener that all proxies have.
@@ -93,7 +94,7 @@ impl Case {
                     };
                     let routes = match specifier {
                         RouteSpecifier::Rds(rds) => routes.get(&rds.route_config_name).cloned(),
-                        RouteSpecifier::RouteConfig(routes) => Some(routes),
+                        RouteSpecifier::RouteConfig(routes) => Some(known(routes)),
                         RouteSpecifier::ScopedRoutes(_) => None,
                     };
                     let Some(routes) = routes else { continue };
@@ -143,7 +144,20 @@ impl Case {
             let config = cluster.eds_cluster_config.take().unwrap_or_default();
             let service = Some(config.service_name).filter(|name| !name.is_empty());
             let assignment = assignments.get(service.as_ref().unwrap_or(&cluster.name));
-            cluster.load_assignment = Some(assignment.cloned().unwrap_or_default());
+            let mut assignment = assignment.cloned().unwrap_or_default();
+            // With discovery an address counts once, however often it stands there.
+            let mut found = Vec::new();
+            for locality in &mut assignment.endpoints {
+                locality.lb_endpoints.retain(|endpoint| {
+                    let Some(HostIdentifier::Endpoint(endpoint)) = &endpoint.host_identifier else {
+                        return true;
+                    };
+                    let new = !found.contains(&endpoint.address);
+                    found.push(endpoint.address.clone());
+                    new
+                });
+            }
+            cluster.load_assignment = Some(assignment);
             cluster.cluster_discovery_type = Some(ClusterDiscoveryType::Type(DiscoveryType::Static.into()));
         }
         if let Some(assignment) = &mut cluster.load_assignment {
@@ -225,6 +239,7 @@ fn known(mut routes: RouteConfiguration) -> RouteConfiguration {
     let unknown = |bytes: Vec<u8>| bytes.windows(stand_in.len()).any(|window| window == stand_in);
     for host in &mut routes.virtual_hosts {
         host.routes.retain(|route| !unknown(route.encode_to_vec()));
+        host.routes.iter_mut().for_each(fault::hurry);
     }
     routes.cluster_specifier_plugins.clear();
     routes.vhds = None;

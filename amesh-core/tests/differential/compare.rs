@@ -26,6 +26,8 @@ pub(crate) struct Answer {
     pub(crate) headers: Headers,
     /// What the workload saw, if it was asked.
     pub(crate) seen: Option<Seen>,
+    /// How often workloads were asked, if that is known.
+    pub(crate) attempts: usize,
     /// Whether a workload answered.
     pub(crate) echoed: bool,
     /// The body, if the proxy answered by itself.
@@ -43,6 +45,7 @@ impl Answer {
             status: response.status,
             location: response.header("location").map(str::to_owned),
             headers,
+            attempts: 0,
             echoed,
             seen: Seen::read(&response.body).filter(|_| echoed),
             body: if echoed {
@@ -60,6 +63,7 @@ impl Answer {
             location: None,
             headers: Headers::new(),
             seen: None,
+            attempts: 0,
             echoed: false,
             body: why,
         }
@@ -219,8 +223,8 @@ impl Compared<'_> {
 /// are.
 pub(crate) fn differences(
     spot: Spot<'_>,
-    envoy: &Answer,
-    apisix: &Answer,
+    request: &Request,
+    [envoy, apisix]: [&Answer; 2],
     compared: Compared<'_>,
     spelled: bool,
 ) -> BTreeSet<Aspect> {
@@ -235,7 +239,10 @@ pub(crate) fn differences(
     let weighted = spot.weighted();
     let one_of = |answer: &Answer| answer.clusters().any(|name| weighted.contains_key(name));
     let drawn = one_of(envoy) && one_of(apisix) && envoy.cluster() != apisix.cluster();
-    note(envoy.cluster() != apisix.cluster() && !drawn, Aspect::Cluster);
+    // Clusters may share workloads.
+    let shared = envoy.clusters().any(|name| apisix.clusters().any(|other| name == other));
+    note(envoy.cluster() != apisix.cluster() && !drawn && !shared, Aspect::Cluster);
+    note(envoy.attempts != apisix.attempts, Aspect::Attempts);
     if let (Some(one), Some(other)) = (&envoy.seen, &apisix.seen) {
         let same = one.target == other.target || spelled && tame::same(&one.target, &other.target);
         note(one.method != other.method || !same, Aspect::Target);
@@ -261,6 +268,7 @@ pub(crate) fn differences(
     {
         found.insert(Aspect::Body);
     }
+    found.retain(|aspect| !named::is_own(aspect, request, envoy, apisix));
     found
 }
 

@@ -29,7 +29,7 @@ impl Court<'_> {
         mut ask: impl FnMut(&Request) -> Answer,
     ) -> Result<BTreeSet<&'static str>, BTreeSet<Aspect>> {
         let spot = Spot::new(self.listener, self.routes, request, envoy);
-        let found = differences(spot, envoy, apisix, self.compared, false);
+        let found = differences(spot, request, [envoy, apisix], self.compared, false);
         if found.is_empty() {
             return Ok(BTreeSet::new());
         }
@@ -46,7 +46,7 @@ impl Court<'_> {
             Tame::As(tame, rules) if rules.iter().all(told) => {
                 let envoy = &ask(&tame);
                 let spot = Spot::new(self.listener, self.routes, &tame, envoy);
-                let found = differences(spot, envoy, apisix, self.compared, true);
+                let found = differences(spot, &tame, [envoy, apisix], self.compared, true);
                 explained(spot, [envoy, apisix], &found, self.findings).map(|mut all| {
                     all.extend(rules);
                     all

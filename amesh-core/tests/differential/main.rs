@@ -98,21 +98,30 @@ fn inputs() -> Vec<(String, Vec<Resource>)> {
     list
 }
 
-fn config(router: &str, plugins: &BTreeSet<String>) -> String {
+/// What APISIX's `config.yaml` says, as the deployment page has it.
+fn config(router: &str, plugins: &BTreeSet<String>, target: Target) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
     let lua = root.join("amesh-ffi/lua/?.lua");
-    json!({
+    let mut config = json!({
         "apisix": {"router": {"http": router}, "extra_lua_path": lua},
         "plugins": plugins,
-        "nginx_config": {"http": {"real_ip_from": ["0.0.0.0/32"], "underscores_in_headers": "off", "charset": "off"}},
-    })
-    .to_string()
+        "nginx_config": {"http": {
+            "real_ip_from": ["0.0.0.0/32"],
+            "underscores_in_headers": "off",
+            "charset": "off",
+        }},
+    });
+    if target == Target::Amesh {
+        config["nginx_config"]["http_server_configuration_snippet"] =
+            json!("proxy_next_upstream error timeout http_503 non_idempotent;");
+    }
+    config.to_string()
 }
 
 fn start(home: &Path, cases: &[Case], target: usize, ports: &[u16]) -> Apisix {
-    let (_, name, router, address) = TARGETS[target];
+    let (kind, name, router, address) = TARGETS[target];
     let (text, plugins) = merge::file(cases, target);
-    let files = [("config.yaml", config(router, &plugins)), ("apisix.yaml", text)];
+    let files = [("config.yaml", config(router, &plugins, kind)), ("apisix.yaml", text)];
     let files = files.each_ref().map(|(file, text)| (*file, text.as_str()));
     let apisix = Apisix::start_at(home, &files, &address.to_string(), ports);
     let mut client = Client::new(SocketAddr::new(address, ports[0]));

@@ -2,6 +2,7 @@
 //! explains nothing. How nginx reads requests is not here: see [`crate::tame`].
 
 use crate::compare::Answer;
+use crate::requests::Request;
 
 /// An aspect of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +21,8 @@ pub(crate) enum Aspect {
     ResponseHeader(String),
     /// How often each of some is chosen.
     Shares,
+    /// How often workloads were asked, and which.
+    Attempts,
 }
 
 /// What a rule may change.
@@ -39,6 +42,7 @@ pub(crate) enum May {
     ResponseHeaders(&'static [&'static str]),
     AnyResponseHeader,
     Shares,
+    Attempts,
 }
 
 impl May {
@@ -52,6 +56,7 @@ impl May {
             | (Self::Body, Aspect::Body)
             | (Self::Host, Aspect::Host)
             | (Self::Shares, Aspect::Shares)
+            | (Self::Attempts, Aspect::Attempts)
             | (Self::AnyHeader, Aspect::Header(_))
             | (Self::AnyResponseHeader, Aspect::ResponseHeader(_)) => true,
             (Self::Headers(names), Aspect::Header(name))
@@ -91,8 +96,9 @@ pub(crate) fn of(rule: &str) -> impl Iterator<Item = &'static Named> {
     NAMED.iter().filter(move |named| named.rule == rule)
 }
 
-/// What every connection manager is reported for.
-const FORWARDED: &[&str] = &[
+/// What each proxy says of itself and of where a request came from, whatever it is told: the rules `nginx-request` and
+/// `connection-manager-headers` say so once for each connection manager. An answer that differs in nothing else is equal.
+const OWN: &[&str] = &[
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",
@@ -100,21 +106,68 @@ const FORWARDED: &[&str] = &[
     "x-real-ip",
 ];
 
+/// Whether an aspect is what each proxy has of its own. What a client sent is not.
+pub(crate) fn is_own(aspect: &Aspect, request: &Request, envoy: &Answer, apisix: &Answer) -> bool {
+    match aspect {
+        Aspect::Header(name) => {
+            let sent = |(header, _): &(String, String)| header.eq_ignore_ascii_case(name);
+            OWN.contains(&name.as_str()) && !request.headers.iter().any(sent)
+        }
+        Aspect::ResponseHeader(name) if name == "server" => {
+            let says = |answer: &Answer, start: &str| {
+                let values = answer.headers.get("server").map_or(&[] as &[String], Vec::as_slice);
+                values.iter().all(|value| value.starts_with(start))
+            };
+            says(envoy, "envoy") && says(apisix, "APISIX")
+        }
+        // Errors that both give by themselves have texts of their own.
+        Aspect::ResponseHeader(name) if name == "content-type" => {
+            envoy.status >= 400 && envoy.status == apisix.status && !envoy.echoed && !apisix.echoed
+        }
+        _ => false,
+    }
+}
+
 static NAMED: &[Named] = &[
-    named("connection-manager-headers", &[May::Headers(&["via"]), May::ResponseHeaders(&["via"])]),
+    named("connection-manager-headers", &[May::Headers(OWN), May::Headers(&["via"]), May::ResponseHeaders(&["via"])]),
+    named("client-address", &[May::Headers(OWN)]),
+    named("cors-policy", &[May::AnyResponseHeader]),
+    when("cors-policy", &[May::All], |envoy, _| !envoy.echoed && envoy.status == 200),
     named("direct-response-body", &[May::Body]),
-    named("header-mutation", &[May::AnyHeader, May::AnyResponseHeader]),
-    named("nginx-request", &[May::Headers(FORWARDED), May::ResponseHeaders(&["server"])]),
-    // An error that both answer by themselves.
-    when("nginx-request", &[May::ResponseHeaders(&["content-type"])], |envoy, apisix| {
-        envoy.status >= 400 && !envoy.echoed && !apisix.echoed
+    when("endpoint-drop-overload", &[May::All], |envoy, _| {
+        envoy.headers.contains_key("x-envoy-drop-overload")
     }),
-    when("nginx-request", &[May::Status], |envoy, apisix| {
+    named("header-mutation", &[May::AnyHeader, May::AnyResponseHeader]),
+    named("lb-consistent-hash", &[May::Shares]),
+    named("lb-subset", &[May::Shares]),
+    named("listener-catch-all", &[May::All]),
+    named("filter-chain-destination", &[May::All]),
+    named("filter-chain-needs-redirect", &[May::All]),
+    named("nginx-request", &[May::Headers(OWN)]),
+    when("nginx-request", &[May::Status, May::ResponseHeaders(&["content-type"])], |envoy, apisix| {
         envoy.status == 503 && [502, 504].contains(&apisix.status)
     }),
-    named("route-host-rewrite", &[May::Host]),
+    named(
+        "route-attempt-count",
+        &[
+            May::Headers(&["x-envoy-attempt-count", "x-envoy-is-timeout-retry"]),
+            May::ResponseHeaders(&["x-envoy-attempt-count"]),
+        ],
+    ),
+    // Faults are the filter's whose configuration is not carried over.
+    when("route-filter-config", &[May::All], |envoy, _| envoy.body.starts_with("fault filter")),
+    named("route-forwarded-host", &[May::Headers(&["x-forwarded-host"])]),
+    named("route-host-rewrite", &[May::Host, May::Headers(&["x-envoy-original-host", "x-forwarded-host"])]),
     named("route-path-rewrite", &[May::Target, May::Headers(&["x-envoy-original-path"])]),
     named("route-redirect", &[May::All]),
-    when("route-timeout", &[May::Status, May::Cluster], |envoy, _| envoy.status == 504),
+    when("route-retry", &[May::Status, May::Attempts, May::AnyResponseHeader], |envoy, apisix| {
+        envoy.status < 400 && apisix.status >= 400 || envoy.status == apisix.status
+    }),
+    when("route-timeout", &[May::Status, May::Cluster, May::ResponseHeaders(&["content-type", "x-echo"])], |envoy, _| {
+        envoy.status == 504
+    }),
+    named("route-timeout", &[May::Headers(&["x-envoy-expected-rq-timeout-ms"])]),
     named("server-header", &[May::ResponseHeaders(&["server"])]),
+    named("weighted-cluster-host-rewrite", &[May::Host, May::Headers(&["x-envoy-original-host"])]),
+    named("weighted-cluster-random-value", &[May::Shares]),
 ];

@@ -4,12 +4,16 @@
 //! change is a line in [`crate::named`].
 
 mod cors;
+pub(crate) mod fault;
 mod forwarded;
 mod redirect;
 mod retry;
 
+use std::collections::HashMap;
+
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteAction, RouteConfiguration, VirtualHost};
+use envoy_types::pb::google::protobuf::Any;
 
 use crate::requests::{Request, plain};
 
@@ -61,6 +65,11 @@ const POLICIES: &[fn(&Scene<'_>) -> Vec<Request>] = &[
     redirect::requests,
     retry::requests,
 ];
+
+/// What a filter is told for a route: by itself, by its virtual host.
+fn config<M: prost::Message + Default>(fields: &HashMap<String, Any>, filter: &str) -> Option<M> {
+    M::decode(fields.get(filter)?.value.as_slice()).ok()
+}
 
 /// The requests for all routes behind a port.
 pub(crate) fn requests(routes: &RouteConfiguration, port: u16) -> Vec<Request> {

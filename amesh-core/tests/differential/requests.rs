@@ -230,6 +230,10 @@ fn names(domain: &str) -> Vec<String> {
 fn hosts(name: &str, port: u16, must: bool) -> Vec<String> {
     // The domains of a mesh's own routes may have a port.
     let name = name.strip_suffix(&format!(":{port}")).unwrap_or(name);
+    // A name with another port, and the address of an IPv6 host.
+    if name.contains(':') {
+        return vec![name.to_owned(), name.to_ascii_uppercase()];
+    }
     let with = format!("{name}:{port}");
     let upper = name.to_ascii_uppercase();
     if must {

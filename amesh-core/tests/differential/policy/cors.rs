@@ -1,15 +1,14 @@
 //! Cross-origin requests: preflights and simple requests, from origins that are allowed and from others.
 
-use super::Scene;
+use envoy_types::pb::envoy::extensions::filters::http::cors::v3::CorsPolicy;
+
+use super::{Scene, config};
 use crate::requests::{Request, texts};
 
 pub(crate) fn requests(scene: &Scene<'_>) -> Vec<Request> {
     #[expect(deprecated, reason = "Istio sent it")]
     let old = scene.action().and_then(|action| action.cors.as_ref());
-    let typed = |fields: &std::collections::HashMap<String, envoy_types::pb::google::protobuf::Any>| {
-        let any = fields.get("envoy.filters.http.cors")?;
-        envoy_types::pb::envoy::extensions::filters::http::cors::v3::CorsPolicy::decode_any(any)
-    };
+    let typed = |fields| config::<CorsPolicy>(fields, "envoy.filters.http.cors");
     let policy = typed(&scene.route.typed_per_filter_config).or_else(|| typed(&scene.host.typed_per_filter_config));
     let matchers = match (&policy, old) {
         (Some(policy), _) => &policy.allow_origin_string_match,
@@ -36,12 +35,3 @@ pub(crate) fn requests(scene: &Scene<'_>) -> Vec<Request> {
     }
     list
 }
-
-/// A message that an `Any` holds.
-trait DecodeAny: prost::Message + Default {
-    fn decode_any(any: &envoy_types::pb::google::protobuf::Any) -> Option<Self> {
-        Self::decode(any.value.as_slice()).ok()
-    }
-}
-
-impl DecodeAny for envoy_types::pb::envoy::extensions::filters::http::cors::v3::CorsPolicy {}
