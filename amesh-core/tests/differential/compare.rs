@@ -85,6 +85,7 @@ pub(crate) struct Spot<'a> {
     pub(crate) routes: &'a RouteConfiguration,
     pub(crate) host: Option<usize>,
     pub(crate) route: Option<usize>,
+    preflight: bool,
 }
 
 impl<'a> Spot<'a> {
@@ -110,6 +111,7 @@ impl<'a> Spot<'a> {
             routes,
             host: named.map(|(host, _)| number(host)).or_else(by_name),
             route: named.map(|(_, route)| number(route)),
+            preflight: named.is_none() && request.method == "OPTIONS" && envoy.status == 200,
         }
     }
 
@@ -151,6 +153,8 @@ impl<'a> Spot<'a> {
                     return false;
                 }
                 match rest.strip_prefix(".routes[").and_then(|rest| rest.split_once(']')) {
+                    // Envoy's answers to preflight requests name no route.
+                    Some(_) if self.preflight => true,
                     Some((route, _)) => {
                         let route = route.parse().ok();
                         // What is refused in place of a route is not left to those behind it.
@@ -235,7 +239,11 @@ pub(crate) fn differences(
         }
     };
     note(envoy.status != apisix.status, Aspect::Status);
-    note(envoy.location != apisix.location, Aspect::Location);
+    let same = match (&envoy.location, &apisix.location) {
+        (Some(one), Some(other)) if spelled => tame::same_location(one, other),
+        (one, other) => one == other,
+    };
+    note(!same, Aspect::Location);
     let weighted = spot.weighted();
     let one_of = |answer: &Answer| answer.clusters().any(|name| weighted.contains_key(name));
     let drawn = one_of(envoy) && one_of(apisix) && envoy.cluster() != apisix.cluster();
@@ -275,6 +283,7 @@ pub(crate) fn differences(
 /// The names of the rules that explain all of the differences, or the differences that are left.
 pub(crate) fn explained(
     spot: Spot<'_>,
+    request: &Request,
     [envoy, apisix]: [&Answer; 2],
     differences: &BTreeSet<Aspect>,
     findings: &[Finding],
@@ -284,7 +293,9 @@ pub(crate) fn explained(
     let clusters: Vec<&str> = envoy.clusters().chain(apisix.clusters()).collect();
     for finding in findings.iter().filter(|finding| spot.concerns(finding, &clusters)) {
         // What fails closed is refused, and reaches no workload.
-        let refused = apisix.seen.is_none() && [403, 503].contains(&apisix.status);
+        let refused = !apisix.echoed
+            && ([403, 503].contains(&apisix.status)
+                || finding.resource.kind == ResourceType::Listener && apisix.status == 404);
         if finding.outcome == Outcome::FailsClosed {
             if refused {
                 return Ok(BTreeSet::from([finding.rule.name]));
@@ -292,7 +303,7 @@ pub(crate) fn explained(
             continue;
         }
         for named in named::of(finding.rule.name) {
-            if (named.when)(envoy, apisix) && differences.iter().any(|aspect| named.covers(aspect)) {
+            if (named.when)(request, envoy, apisix) && differences.iter().any(|aspect| named.covers(aspect)) {
                 rules.insert(named.rule);
                 left.retain(|aspect| !named.covers(aspect));
             }

@@ -70,7 +70,7 @@ impl May {
 pub(crate) struct Named {
     pub(crate) rule: &'static str,
     may: &'static [May],
-    pub(crate) when: fn(&Answer, &Answer) -> bool,
+    pub(crate) when: fn(&Request, &Answer, &Answer) -> bool,
 }
 
 impl Named {
@@ -83,11 +83,11 @@ const fn named(rule: &'static str, may: &'static [May]) -> Named {
     Named {
         rule,
         may,
-        when: |_, _| true,
+        when: |_, _, _| true,
     }
 }
 
-const fn when(rule: &'static str, may: &'static [May], when: fn(&Answer, &Answer) -> bool) -> Named {
+const fn when(rule: &'static str, may: &'static [May], when: fn(&Request, &Answer, &Answer) -> bool) -> Named {
     Named { rule, may, when }
 }
 
@@ -96,9 +96,8 @@ pub(crate) fn of(rule: &str) -> impl Iterator<Item = &'static Named> {
     NAMED.iter().filter(move |named| named.rule == rule)
 }
 
-/// What each proxy says of itself and of where a request came from, whatever it is told: the rules `nginx-request` and
-/// `connection-manager-headers` say so once for each connection manager. An answer that differs in nothing else is equal.
-const OWN: &[&str] = &[
+/// Where a request came from, as each proxy says it.
+const FORWARDED: &[&str] = &[
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",
@@ -106,45 +105,65 @@ const OWN: &[&str] = &[
     "x-real-ip",
 ];
 
-/// Whether an aspect is what each proxy has of its own. What a client sent is not.
+/// What Envoy tells workloads of itself.
+const ENVOYS: &[&str] = &[
+    "x-envoy-decorator-operation",
+    "x-envoy-expected-rq-timeout-ms",
+    "x-envoy-external-address",
+];
+
+/// Whether an aspect is what each proxy says of itself, whatever it is told: the rule `nginx-request` says so once for each
+/// connection manager. Exchanges that differ in nothing else are equal. What a client sent is not a proxy's own.
 pub(crate) fn is_own(aspect: &Aspect, request: &Request, envoy: &Answer, apisix: &Answer) -> bool {
     match aspect {
         Aspect::Header(name) => {
             let sent = |(header, _): &(String, String)| header.eq_ignore_ascii_case(name);
-            OWN.contains(&name.as_str()) && !request.headers.iter().any(sent)
+            (FORWARDED.contains(&name.as_str()) || ENVOYS.contains(&name.as_str())) && !request.headers.iter().any(sent)
         }
         Aspect::ResponseHeader(name) if name == "server" => {
             let says = |answer: &Answer, start: &str| {
                 let values = answer.headers.get("server").map_or(&[] as &[String], Vec::as_slice);
                 values.iter().all(|value| value.starts_with(start))
             };
-            says(envoy, "envoy") && says(apisix, "APISIX")
+            (says(envoy, "envoy") || says(envoy, "istio-envoy")) && (says(apisix, "APISIX") || says(apisix, "openresty"))
         }
-        // Errors that both give by themselves have texts of their own.
+        Aspect::ResponseHeader(name) if name == "x-apisix-upstream-status" => true,
+        // Errors and redirects that both give by themselves have texts of their own.
         Aspect::ResponseHeader(name) if name == "content-type" => {
-            envoy.status >= 400 && envoy.status == apisix.status && !envoy.echoed && !apisix.echoed
+            envoy.status >= 300 && envoy.status == apisix.status && !envoy.echoed && !apisix.echoed
         }
         _ => false,
     }
 }
 
 static NAMED: &[Named] = &[
-    named("connection-manager-headers", &[May::Headers(OWN), May::Headers(&["via"]), May::ResponseHeaders(&["via"])]),
-    named("client-address", &[May::Headers(OWN)]),
+    named("connection-manager-headers", &[May::Headers(FORWARDED), May::Headers(&["via"]), May::ResponseHeaders(&["via"])]),
+    named("client-address", &[May::Headers(FORWARDED)]),
     named("cors-policy", &[May::AnyResponseHeader]),
-    when("cors-policy", &[May::All], |envoy, _| !envoy.echoed && envoy.status == 200),
+    when("cors-policy", &[May::All], |_, envoy, _| !envoy.echoed && envoy.status == 200),
     named("direct-response-body", &[May::Body]),
-    when("endpoint-drop-overload", &[May::All], |envoy, _| {
+    when("endpoint-drop-overload", &[May::All], |_, envoy, _| {
         envoy.headers.contains_key("x-envoy-drop-overload")
     }),
     named("header-mutation", &[May::AnyHeader, May::AnyResponseHeader]),
+    named("endpoint-degraded", &[May::Shares]),
+    when("cluster-extension", &[May::All], |_, _, apisix| !apisix.echoed && apisix.status == 503),
     named("lb-consistent-hash", &[May::Shares]),
     named("lb-subset", &[May::Shares]),
     named("listener-catch-all", &[May::All]),
     named("filter-chain-destination", &[May::All]),
     named("filter-chain-needs-redirect", &[May::All]),
-    named("nginx-request", &[May::Headers(OWN)]),
-    when("nginx-request", &[May::Status, May::ResponseHeaders(&["content-type"])], |envoy, apisix| {
+    named("nginx-request", &[May::Headers(FORWARDED)]),
+    // The scheme is that of the connection, whatever a client says.
+    when("nginx-request", &[May::All], |request, envoy, apisix| {
+        let says = request.headers.iter().any(|(name, _)| name == "x-forwarded-proto");
+        says && [envoy, apisix].iter().any(|answer| (300..400).contains(&answer.status))
+    }),
+    // What nginx refuses before APISIX sees it.
+    when("nginx-request", &[May::All], |_, _, apisix| {
+        apisix.status == 400 && apisix.headers.get("server").is_some_and(|server| *server == ["openresty"])
+    }),
+    when("nginx-request", &[May::Status, May::ResponseHeaders(&["content-type"])], |_, envoy, apisix| {
         envoy.status == 503 && [502, 504].contains(&apisix.status)
     }),
     named(
@@ -155,18 +174,21 @@ static NAMED: &[Named] = &[
         ],
     ),
     // Faults are the filter's whose configuration is not carried over.
-    when("route-filter-config", &[May::All], |envoy, _| envoy.body.starts_with("fault filter")),
+    when("route-filter-config", &[May::All], |_, envoy, _| envoy.body.starts_with("fault filter")),
     named("route-forwarded-host", &[May::Headers(&["x-forwarded-host"])]),
     named("route-host-rewrite", &[May::Host, May::Headers(&["x-envoy-original-host", "x-forwarded-host"])]),
     named("route-path-rewrite", &[May::Target, May::Headers(&["x-envoy-original-path"])]),
     named("route-redirect", &[May::All]),
-    when("route-retry", &[May::Status, May::Attempts, May::AnyResponseHeader], |envoy, apisix| {
+    when("route-retry", &[May::Status, May::Attempts], |_, envoy, apisix| {
         envoy.status < 400 && apisix.status >= 400 || envoy.status == apisix.status
     }),
-    when("route-timeout", &[May::Status, May::Cluster, May::ResponseHeaders(&["content-type", "x-echo"])], |envoy, _| {
+    when("route-timeout", &[May::Status, May::Cluster, May::ResponseHeaders(&["content-type", "x-echo"])], |_, envoy, _| {
         envoy.status == 504
     }),
-    named("route-timeout", &[May::Headers(&["x-envoy-expected-rq-timeout-ms"])]),
+    when("route-retry-conditions", &[May::Status, May::Attempts], |_, envoy, apisix| envoy.status <= apisix.status),
+    named("route-retry-tuning", &[May::Attempts]),
+    named("route-redirect-host", &[May::Location]),
+    named("route-redirect-prefix", &[May::Location]),
     named("server-header", &[May::ResponseHeaders(&["server"])]),
     named("weighted-cluster-host-rewrite", &[May::Host, May::Headers(&["x-envoy-original-host"])]),
     named("weighted-cluster-random-value", &[May::Shares]),
