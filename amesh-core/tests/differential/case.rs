@@ -75,7 +75,9 @@ impl Case {
         let mut routes: BTreeMap<String, RouteConfiguration> = BTreeMap::new();
         for resource in &resources {
             match &resource.body {
-                Body::ClusterLoadAssignment(found) => drop(assignments.insert(resource.name.clone(), (**found).clone())),
+                Body::ClusterLoadAssignment(found) => {
+                    assignments.insert(resource.name.clone(), (**found).clone());
+                }
                 Body::RouteConfiguration(found) => drop(routes.insert(resource.name.clone(), known((**found).clone()))),
                 _ => {}
             }
@@ -160,6 +162,14 @@ impl Case {
             cluster.load_assignment = Some(assignment);
             cluster.cluster_discovery_type = Some(ClusterDiscoveryType::Type(DiscoveryType::Static.into()));
         }
+        // There is one name server here.
+        cluster.typed_dns_resolver_config = None;
+        #[expect(deprecated, reason = "fixtures set what Envoy still reads")]
+        {
+            cluster.dns_resolvers.clear();
+            cluster.dns_resolution_config = None;
+            cluster.use_tcp_for_dns_lookups = false;
+        }
         if let Some(assignment) = &mut cluster.load_assignment {
             assignment.cluster_name.clone_from(&cluster.name);
         }
@@ -192,7 +202,9 @@ fn complete(name: &str, mut resources: Vec<Resource>) -> Vec<Resource> {
             clusters.insert(resource.name.clone());
             if cluster.cluster_discovery_type == Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())) {
                 let config = cluster.eds_cluster_config.as_ref();
-                let service = config.map(|config| &config.service_name).filter(|name| !name.is_empty());
+                let service = config
+                    .map(|config| &config.service_name)
+                    .filter(|name| !name.is_empty());
                 services.insert(service.unwrap_or(&resource.name).clone());
             }
         }
@@ -261,7 +273,7 @@ fn workable(mut cluster: Cluster) -> Cluster {
         let Body::Cluster(made) = made::cluster(&cluster.name, "10.78.0.1").body else {
             unreachable!("a cluster")
         };
-        cluster.cluster_discovery_type = made.cluster_discovery_type.clone();
+        cluster.cluster_discovery_type.clone_from(&made.cluster_discovery_type);
         cluster.set_lb_policy(LbPolicy::RoundRobin);
         cluster.cleanup_interval = None;
         cluster.lb_config = None;

@@ -119,6 +119,17 @@ impl<'a> Spot<'a> {
         self.routes.virtual_hosts.get(self.host?)?.routes.get(self.route?)
     }
 
+    /// The cluster that the route names.
+    fn cluster(&self) -> Option<&'a str> {
+        let Some(Action::Route(action)) = self.route().and_then(|route| route.action.as_ref()) else {
+            return None;
+        };
+        match &action.cluster_specifier {
+            Some(ClusterSpecifier::Cluster(name)) => Some(name),
+            _ => None,
+        }
+    }
+
     /// The clusters among which the route chooses by weight.
     pub(crate) fn weighted(&self) -> BTreeMap<&'a str, u32> {
         let Some(Action::Route(action)) = self.route().and_then(|route| route.action.as_ref()) else {
@@ -139,9 +150,7 @@ impl<'a> Spot<'a> {
         let resource = &finding.resource;
         match resource.kind {
             ResourceType::Listener => resource.name == self.listener,
-            ResourceType::Cluster | ResourceType::ClusterLoadAssignment => {
-                clusters.contains(&resource.name.as_str())
-            }
+            ResourceType::Cluster | ResourceType::ClusterLoadAssignment => clusters.contains(&resource.name.as_str()),
             ResourceType::RouteConfiguration if resource.name == self.routes.name => {
                 let Some(rest) = finding.path.strip_prefix("virtual_hosts[") else {
                     return true;
@@ -158,7 +167,8 @@ impl<'a> Spot<'a> {
                     Some((route, _)) => {
                         let route = route.parse().ok();
                         // What is refused in place of a route is not left to those behind it.
-                        self.route == route || finding.outcome == Outcome::FailsClosed && self.route.is_none_or(|at| route < Some(at))
+                        self.route == route
+                            || finding.outcome == Outcome::FailsClosed && self.route.is_none_or(|at| route < Some(at))
                     }
                     None => true,
                 }
@@ -215,7 +225,8 @@ impl Compared<'_> {
         match self {
             Self::Changed(names) => names[side].iter().filter(differs).cloned().collect(),
             Self::AllBut(but) => {
-                let counts = |name: &&String| !["host", "location"].contains(&name.as_str()) && !but.contains(&name.as_str());
+                let counts =
+                    |name: &&String| !["host", "location"].contains(&name.as_str()) && !but.contains(&name.as_str());
                 let names = one.keys().chain(other.keys());
                 names.filter(counts).filter(differs).cloned().collect()
             }
@@ -248,8 +259,13 @@ pub(crate) fn differences(
     let one_of = |answer: &Answer| answer.clusters().any(|name| weighted.contains_key(name));
     let drawn = one_of(envoy) && one_of(apisix) && envoy.cluster() != apisix.cluster();
     // Clusters may share workloads.
-    let shared = envoy.clusters().any(|name| apisix.clusters().any(|other| name == other));
-    note(envoy.cluster() != apisix.cluster() && !drawn && !shared, Aspect::Cluster);
+    let shared = envoy
+        .clusters()
+        .any(|name| apisix.clusters().any(|other| name == other));
+    note(
+        envoy.cluster() != apisix.cluster() && !drawn && !shared,
+        Aspect::Cluster,
+    );
     note(envoy.attempts != apisix.attempts, Aspect::Attempts);
     if let (Some(one), Some(other)) = (&envoy.seen, &apisix.seen) {
         let same = one.target == other.target || spelled && tame::same(&one.target, &other.target);
@@ -290,7 +306,9 @@ pub(crate) fn explained(
 ) -> Result<BTreeSet<&'static str>, BTreeSet<Aspect>> {
     let mut left = differences.clone();
     let mut rules = BTreeSet::new();
-    let clusters: Vec<&str> = envoy.clusters().chain(apisix.clusters()).collect();
+    let mut clusters: Vec<&str> = envoy.clusters().chain(apisix.clusters()).collect();
+    clusters.extend(spot.weighted().keys());
+    clusters.extend(spot.cluster());
     for finding in findings.iter().filter(|finding| spot.concerns(finding, &clusters)) {
         // What fails closed is refused, and reaches no workload.
         let refused = !apisix.echoed

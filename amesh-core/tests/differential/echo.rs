@@ -43,7 +43,9 @@ pub(crate) fn listen(port: u16) {
 /// The address that names resolve to: always the same, and another one for most names.
 pub(crate) fn address_of(name: &str) -> [u8; 4] {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let hash = name.bytes().fold(5381_u32, |hash, byte| hash.wrapping_mul(33) ^ u32::from(byte));
+    let hash = name
+        .bytes()
+        .fold(5381_u32, |hash, byte| hash.wrapping_mul(33) ^ u32::from(byte));
     let [_, b, c, d] = hash.to_be_bytes();
     [100, 64 + b % 64, c, d]
 }

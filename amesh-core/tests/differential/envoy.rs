@@ -25,7 +25,14 @@ impl Envoy {
         let child = Command::new(binary)
             .arg("-c")
             .arg(&file)
-            .args(["--disable-hot-restart", "--concurrency", "1", "-l", "error", "--log-path"])
+            .args([
+                "--disable-hot-restart",
+                "--concurrency",
+                "1",
+                "-l",
+                "error",
+                "--log-path",
+            ])
             .arg(folder.path().join("log"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -60,9 +67,18 @@ fn reason(log: &str) -> Option<String> {
     let said = &log[..end];
     let said = said.split_once("error `").map_or(said, |(_, said)| said);
     // A constraint that does not hold, and after it the message for which it does not.
-    let said = said.split_once("Proto constraint validation failed").map_or(said, |(_, said)| said);
+    let said = said
+        .split_once("Proto constraint validation failed")
+        .map_or(said, |(_, said)| said);
     let said = said.trim_start_matches(|c: char| !c.is_alphanumeric());
-    (!said.is_empty()).then(|| said.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect())
+    (!said.is_empty()).then(|| {
+        said.split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .chars()
+            .take(300)
+            .collect()
+    })
 }
 
 impl Drop for Envoy {

@@ -96,9 +96,7 @@ fn assignment(name: &str, address: &str) -> Value {
 
 /// A route for each cluster, to `/0`, `/1` and so on.
 pub(crate) fn routes(clusters: &[String]) -> Resource {
-    let route = |(number, name): (usize, &String)| {
-        json!({"match": {"path_separated_prefix": format!("/{number}")}, "route": {"cluster": name, "timeout": "0s"}})
-    };
+    let route = |(number, name): (usize, &String)| json!({"match": {"path_separated_prefix": format!("/{number}")}, "route": {"cluster": name, "timeout": "0s"}});
     let routes: Vec<Value> = clusters.iter().enumerate().map(route).collect();
     resource(&json!({
         "@type": format!("{ROOT}config.route.v3.RouteConfiguration"),

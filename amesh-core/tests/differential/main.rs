@@ -13,6 +13,7 @@ mod apisix;
 mod case;
 #[path = "../precedence/real/client.rs"]
 mod client;
+#[expect(dead_code, reason = "other tests use the rest")]
 mod compare;
 mod echo;
 mod envoy;
@@ -163,7 +164,9 @@ fn apisix_answers_as_envoy_does() {
                 port += u16::try_from(case.doors.len()).expect("few");
                 cases.push(case);
             }
-            None => scores.not_asked.push(format!("{name}: no listener for plain HTTP on all addresses")),
+            None => scores
+                .not_asked
+                .push(format!("{name}: no listener for plain HTTP on all addresses")),
         }
     }
     assert!(!cases.is_empty(), "no case has that name");
@@ -172,20 +175,29 @@ fn apisix_answers_as_envoy_does() {
     echo::resolve();
     let ports: Vec<u16> = (PORTS..port).collect();
     let apisixes = [0, 1].map(|target| start(&home, &cases, target, &ports));
-    println!("{} cases, {} listeners, ready after {:?}", cases.len(), ports.len(), began.elapsed());
+    println!(
+        "{} cases, {} listeners, ready after {:?}",
+        cases.len(),
+        ports.len(),
+        began.elapsed()
+    );
 
     // The next Envoy starts while one is asked.
     let mut next = Some(Envoy::start(&binary, &cases[0].bootstrap));
     for (number, case) in cases.iter().enumerate() {
         let mut envoy = next.take().expect("started");
-        next = cases
-            .get(number + 1)
-            .map(|case| Envoy::start(&binary, &case.bootstrap));
-        let addresses: Vec<SocketAddr> = case.doors.iter().map(|door| SocketAddr::new(ENVOY, door.port)).collect();
+        next = cases.get(number + 1).map(|case| Envoy::start(&binary, &case.bootstrap));
+        let addresses: Vec<SocketAddr> = case
+            .doors
+            .iter()
+            .map(|door| SocketAddr::new(ENVOY, door.port))
+            .collect();
         let start = Instant::now();
         match envoy.ready(&addresses) {
             Ok(()) => run::ask(case, &mut scores),
-            Err(reason) => scores.not_asked.push(format!("{}: Envoy refuses it: {reason}", case.name)),
+            Err(reason) => scores
+                .not_asked
+                .push(format!("{}: Envoy refuses it: {reason}", case.name)),
         }
         if start.elapsed() > SLOW {
             println!("{} took {:?}", case.name, start.elapsed());

@@ -125,7 +125,8 @@ pub(crate) fn is_own(aspect: &Aspect, request: &Request, envoy: &Answer, apisix:
                 let values = answer.headers.get("server").map_or(&[] as &[String], Vec::as_slice);
                 values.iter().all(|value| value.starts_with(start))
             };
-            (says(envoy, "envoy") || says(envoy, "istio-envoy")) && (says(apisix, "APISIX") || says(apisix, "openresty"))
+            (says(envoy, "envoy") || says(envoy, "istio-envoy"))
+                && (says(apisix, "APISIX") || says(apisix, "openresty"))
         }
         Aspect::ResponseHeader(name) if name == "x-apisix-upstream-status" => true,
         // Errors and redirects that both give by themselves have texts of their own.
@@ -136,18 +137,56 @@ pub(crate) fn is_own(aspect: &Aspect, request: &Request, envoy: &Answer, apisix:
     }
 }
 
+/// What tells workloads of a trace.
+const TRACES: &[&str] = &[
+    "traceparent",
+    "tracestate",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-b3-spanid",
+    "x-b3-traceid",
+];
+
+/// What browsers are told of who may read an answer.
+const CORS: &[May] = &[May::ResponseHeaders(&[
+    "access-control-allow-credentials",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "access-control-max-age",
+])];
+
+fn has(request: &Request, name: &str) -> bool {
+    request.headers.iter().any(|(found, _)| found == name)
+}
+
+/// Whether Envoy answered a preflight request by itself.
+fn is_preflight(request: &Request, envoy: &Answer, _: &Answer) -> bool {
+    request.method == "OPTIONS" && has(request, "origin") && envoy.status == 200 && !envoy.echoed
+}
+
 static NAMED: &[Named] = &[
-    named("connection-manager-headers", &[May::Headers(FORWARDED), May::Headers(&["via"]), May::ResponseHeaders(&["via"])]),
+    named(
+        "connection-manager-headers",
+        &[
+            May::Headers(FORWARDED),
+            May::Headers(&["via"]),
+            May::ResponseHeaders(&["via"]),
+        ],
+    ),
     named("client-address", &[May::Headers(FORWARDED)]),
-    named("cors-policy", &[May::AnyResponseHeader]),
-    when("cors-policy", &[May::All], |_, envoy, _| !envoy.echoed && envoy.status == 200),
+    when("cors-policy", CORS, |request, _, _| has(request, "origin")),
+    when("cors-policy", &[May::All], is_preflight),
     named("direct-response-body", &[May::Body]),
     when("endpoint-drop-overload", &[May::All], |_, envoy, _| {
         envoy.headers.contains_key("x-envoy-drop-overload")
     }),
     named("header-mutation", &[May::AnyHeader, May::AnyResponseHeader]),
     named("endpoint-degraded", &[May::Shares]),
-    when("cluster-extension", &[May::All], |_, _, apisix| !apisix.echoed && apisix.status == 503),
+    when("cluster-extension", &[May::All], |_, _, apisix| {
+        !apisix.echoed && apisix.status == 503
+    }),
     named("lb-consistent-hash", &[May::Shares]),
     named("lb-subset", &[May::Shares]),
     named("listener-catch-all", &[May::All]),
@@ -156,16 +195,21 @@ static NAMED: &[Named] = &[
     named("nginx-request", &[May::Headers(FORWARDED)]),
     // The scheme is that of the connection, whatever a client says.
     when("nginx-request", &[May::All], |request, envoy, apisix| {
-        let says = request.headers.iter().any(|(name, _)| name == "x-forwarded-proto");
-        says && [envoy, apisix].iter().any(|answer| (300..400).contains(&answer.status))
+        has(request, "x-forwarded-proto") && [envoy, apisix].iter().any(|answer| (300..400).contains(&answer.status))
     }),
     // What nginx refuses before APISIX sees it.
     when("nginx-request", &[May::All], |_, _, apisix| {
-        apisix.status == 400 && apisix.headers.get("server").is_some_and(|server| *server == ["openresty"])
+        apisix.status == 400
+            && apisix
+                .headers
+                .get("server")
+                .is_some_and(|server| *server == ["openresty"])
     }),
-    when("nginx-request", &[May::Status, May::ResponseHeaders(&["content-type"])], |_, envoy, apisix| {
-        envoy.status == 503 && [502, 504].contains(&apisix.status)
-    }),
+    when(
+        "nginx-request",
+        &[May::Status, May::ResponseHeaders(&["content-type"])],
+        |_, envoy, apisix| envoy.status == 503 && [502, 504].contains(&apisix.status),
+    ),
     named(
         "route-attempt-count",
         &[
@@ -174,22 +218,51 @@ static NAMED: &[Named] = &[
         ],
     ),
     // Faults are the filter's whose configuration is not carried over.
-    when("route-filter-config", &[May::All], |_, envoy, _| envoy.body.starts_with("fault filter")),
+    when("route-filter-config", &[May::All], |_, envoy, _| {
+        envoy.body.starts_with("fault filter")
+    }),
+    named("route-filter-config", &[May::Shares]),
+    when("route-filter-config", CORS, |request, _, _| has(request, "origin")),
+    when("route-filter-config", &[May::All], is_preflight),
+    named(
+        "route-hash-policy",
+        &[May::Shares, May::ResponseHeaders(&["set-cookie"])],
+    ),
     named("route-forwarded-host", &[May::Headers(&["x-forwarded-host"])]),
-    named("route-host-rewrite", &[May::Host, May::Headers(&["x-envoy-original-host", "x-forwarded-host"])]),
-    named("route-path-rewrite", &[May::Target, May::Headers(&["x-envoy-original-path"])]),
+    named(
+        "route-host-rewrite",
+        &[May::Host, May::Headers(&["x-envoy-original-host", "x-forwarded-host"])],
+    ),
+    named(
+        "route-path-rewrite",
+        &[May::Target, May::Headers(&["x-envoy-original-path"])],
+    ),
     named("route-redirect", &[May::All]),
     when("route-retry", &[May::Status, May::Attempts], |_, envoy, apisix| {
         envoy.status < 400 && apisix.status >= 400 || envoy.status == apisix.status
     }),
-    when("route-timeout", &[May::Status, May::Cluster, May::ResponseHeaders(&["content-type", "x-echo"])], |_, envoy, _| {
-        envoy.status == 504
-    }),
-    when("route-retry-conditions", &[May::Status, May::Attempts], |_, envoy, apisix| envoy.status <= apisix.status),
+    when(
+        "route-timeout",
+        &[
+            May::Status,
+            May::Cluster,
+            May::ResponseHeaders(&["content-type", "x-echo"]),
+        ],
+        |_, envoy, _| envoy.status == 504,
+    ),
+    when(
+        "route-retry-conditions",
+        &[May::Status, May::Attempts],
+        |_, envoy, apisix| envoy.status <= apisix.status,
+    ),
     named("route-retry-tuning", &[May::Attempts]),
     named("route-redirect-host", &[May::Location]),
     named("route-redirect-prefix", &[May::Location]),
     named("server-header", &[May::ResponseHeaders(&["server"])]),
-    named("weighted-cluster-host-rewrite", &[May::Host, May::Headers(&["x-envoy-original-host"])]),
+    named("tracing", &[May::Headers(TRACES)]),
+    named(
+        "weighted-cluster-host-rewrite",
+        &[May::Host, May::Headers(&["x-envoy-original-host"])],
+    ),
     named("weighted-cluster-random-value", &[May::Shares]),
 ];

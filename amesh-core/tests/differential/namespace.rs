@@ -30,7 +30,9 @@ pub(crate) fn enter(test: &str) -> Namespace {
     }
     let may = Command::new("unshare").args(["-n", "sh", "-c", RULES]).output();
     if !may.as_ref().is_ok_and(|output| output.status.success()) {
-        skipped(&format!("no network namespace in which every address is local: {may:?}"));
+        skipped(&format!(
+            "no network namespace in which every address is local: {may:?}"
+        ));
         return Namespace::Outside;
     }
     let status = Command::new("unshare")

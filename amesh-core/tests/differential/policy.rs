@@ -37,6 +37,7 @@ impl Scene<'_> {
     fn with(&self, headers: &[(&str, &str)]) -> Request {
         let mut request = self.plain.clone();
         for (name, value) in headers {
+            request.headers.retain(|(found, _)| !found.eq_ignore_ascii_case(name));
             request.headers.push(((*name).to_owned(), (*value).to_owned()));
         }
         request
@@ -59,12 +60,8 @@ impl Scene<'_> {
 }
 
 /// One function for each feature.
-const POLICIES: &[fn(&Scene<'_>) -> Vec<Request>] = &[
-    cors::requests,
-    forwarded::requests,
-    redirect::requests,
-    retry::requests,
-];
+const POLICIES: &[fn(&Scene<'_>) -> Vec<Request>] =
+    &[cors::requests, forwarded::requests, redirect::requests, retry::requests];
 
 /// What a filter is told for a route: by itself, by its virtual host.
 fn config<M: prost::Message + Default>(fields: &HashMap<String, Any>, filter: &str) -> Option<M> {

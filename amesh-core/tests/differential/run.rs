@@ -12,9 +12,9 @@ use crate::client::Client;
 use crate::compare::{Answer, Compared, Spot, changed_headers};
 use crate::judge::Court;
 use crate::named::Aspect;
+use crate::policy::fault;
 use crate::requests::Request;
 use crate::score::{Score, Scores};
-use crate::policy::fault;
 use crate::{ENVOY, TARGETS, echo, policy, requests, strip, tame};
 
 /// Headers that say nothing of what a proxy does: when, for whom, how bytes are cut, and what the test itself adds.
@@ -65,9 +65,18 @@ fn send(client: &mut Client, request: &Request, case: &Case) -> (Answer, Option<
 
 /// Sends all requests of a case.
 pub(crate) fn ask(case: &Case, scores: &mut Scores) {
-    let feature = case.name.rsplit_once('/').map_or(case.name.as_str(), |(feature, _)| feature);
+    let feature = case
+        .name
+        .rsplit_once('/')
+        .map_or(case.name.as_str(), |(feature, _)| feature);
     for door in &case.doors {
-        let mut list = requests::derive(&door.routes, door.meant, false, RANDOM, &changed_headers(&door.routes)[0]);
+        let mut list = requests::derive(
+            &door.routes,
+            door.meant,
+            false,
+            RANDOM,
+            &changed_headers(&door.routes)[0],
+        );
         list.extend(policy::requests(&door.routes, door.meant));
         if feature.starts_with("scenario/") && list.len() > MOST {
             // Some of each kind.
@@ -120,7 +129,15 @@ impl<'a> Asked<'a> {
         let (left, _) = send(&mut self.envoy, request, case);
         let spot = Spot::new(&door.listener, &door.routes, request, &left);
         let place = (spot.host, spot.route);
-        let tame = Spot::new(&door.listener, &door.routes, &Request { host: tame::host(&request.host), ..request.clone() }, &left);
+        let tame = Spot::new(
+            &door.listener,
+            &door.routes,
+            &Request {
+                host: tame::host(&request.host),
+                ..request.clone()
+            },
+            &left,
+        );
         if by_chance(&door.routes, spot.host.or(tame.host)) {
             // nginx takes a host with a dot at its end for another one.
             if tame::host(&request.host) == request.host {
@@ -186,7 +203,11 @@ impl<'a> Asked<'a> {
                     crate::compare::explained(spot, request, [&answer, &other], &found, findings)
                 };
                 count(score, verdict, || {
-                    format!("  {}: {}\n    Envoy:  {left:?}\n    APISIX: {right:?}", case.name, curl(request))
+                    format!(
+                        "  {}: {}\n    Envoy:  {left:?}\n    APISIX: {right:?}",
+                        case.name,
+                        curl(request)
+                    )
                 });
             }
         }

@@ -24,7 +24,10 @@ impl Score {
             *self.named.entry(rules.clone()).or_default() += count;
         }
         for (aspects, texts) in &other.unnamed {
-            self.unnamed.entry(aspects.clone()).or_default().extend(texts.iter().cloned());
+            self.unnamed
+                .entry(aspects.clone())
+                .or_default()
+                .extend(texts.iter().cloned());
         }
     }
 

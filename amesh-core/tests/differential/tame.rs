@@ -36,7 +36,7 @@ pub(crate) fn same(one: &str, other: &str) -> bool {
         Some((path, query)) => Some((plain(path)?, Some(query.to_owned()))),
         None => Some((plain(target)?, None)),
     };
-    split(one).is_some_and(|one| Some(one) == split(other))
+    one == other || split(one).is_some_and(|one| Some(one) == split(other))
 }
 
 /// Whether two locations lead to what nginx takes for the same.

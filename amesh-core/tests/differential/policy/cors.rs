@@ -21,7 +21,10 @@ pub(crate) fn requests(scene: &Scene<'_>) -> Vec<Request> {
         origins.extend(good.into_iter().chain(bad));
     }
     origins.push("http://other.example".to_owned());
-    let mut list = vec![scene.method("OPTIONS", &[]), scene.method("OPTIONS", &[("access-control-request-method", "GET")])];
+    let mut list = vec![
+        scene.method("OPTIONS", &[]),
+        scene.method("OPTIONS", &[("access-control-request-method", "GET")]),
+    ];
     for origin in &origins {
         let origin = ("origin", origin.as_str());
         list.push(scene.with(&[origin]));
@@ -30,7 +33,10 @@ pub(crate) fn requests(scene: &Scene<'_>) -> Vec<Request> {
         for method in ["GET", "PATCH"] {
             let asked = ("access-control-request-method", method);
             list.push(scene.method("OPTIONS", &[origin, asked]));
-            list.push(scene.method("OPTIONS", &[origin, asked, ("access-control-request-headers", "x-a, x-b")]));
+            list.push(scene.method(
+                "OPTIONS",
+                &[origin, asked, ("access-control-request-headers", "x-a, x-b")],
+            ));
         }
     }
     list

@@ -16,10 +16,22 @@ pub(crate) fn requests(scene: &Scene<'_>) -> Vec<Request> {
     if !rewrites && !matches!(scene.route.action, Some(Action::Redirect(_))) {
         return Vec::new();
     }
-    let mut list: Vec<Request> = ["/", "/x", "/x/y/", "//x", "x", "/a%20b", "/a%2Fb", "?q=1", "/x?q=1&r=%2F", "?", "/x/x"]
-        .into_iter()
-        .map(|more| scene.behind(more))
-        .collect();
+    let mut list: Vec<Request> = [
+        "/",
+        "/x",
+        "/x/y/",
+        "//x",
+        "x",
+        "/a%20b",
+        "/a%2Fb",
+        "?q=1",
+        "/x?q=1&r=%2F",
+        "?",
+        "/x/x",
+    ]
+    .into_iter()
+    .map(|more| scene.behind(more))
+    .collect();
     for host in ["{}:80", "{}:443", "{}:8080"] {
         let mut request = scene.plain.clone();
         let name = request.host.split(':').next().unwrap_or_default();
