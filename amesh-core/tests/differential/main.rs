@@ -204,6 +204,13 @@ fn apisix_answers_as_envoy_does() {
         }
     }
     println!("{}\n{:?} in all", scores.report(examples()), began.elapsed());
+    for (apisix, (_, name, ..)) in apisixes.iter().zip(TARGETS) {
+        let log = apisix.log();
+        let said: BTreeSet<&str> = log.lines().filter(|line| line.contains("[error]")).take(5).collect();
+        if !said.is_empty() {
+            println!("{name} logs errors, such as {said:#?}");
+        }
+    }
     drop(apisixes);
     assert_eq!(scores.unnamed(), 0, "differences that no finding names");
 }

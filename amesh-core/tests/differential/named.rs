@@ -166,6 +166,20 @@ fn is_preflight(request: &Request, envoy: &Answer, _: &Answer) -> bool {
     request.method == "OPTIONS" && has(request, "origin") && envoy.status == 200 && !envoy.echoed
 }
 
+/// What differs where one answer came in time and the other did not.
+const LATE: &[May] = &[
+    May::Status,
+    May::Cluster,
+    May::ResponseHeaders(&["content-type", "x-echo"]),
+];
+
+/// Whether an answer came too late, for a route that has a limit.
+fn is_late(_: &Request, envoy: &Answer, apisix: &Answer) -> bool {
+    let limit = "x-envoy-expected-rq-timeout-ms";
+    envoy.status == 504
+        || apisix.status == 504 && envoy.seen.as_ref().is_some_and(|seen| seen.headers.contains_key(limit))
+}
+
 static NAMED: &[Named] = &[
     named(
         "connection-manager-headers",
@@ -182,6 +196,7 @@ static NAMED: &[Named] = &[
     when("endpoint-drop-overload", &[May::All], |_, envoy, _| {
         envoy.headers.contains_key("x-envoy-drop-overload")
     }),
+    named("endpoint-drop-overload", &[May::Shares]),
     named("header-mutation", &[May::AnyHeader, May::AnyResponseHeader]),
     named("endpoint-degraded", &[May::Shares]),
     when("cluster-extension", &[May::All], |_, _, apisix| {
@@ -241,19 +256,19 @@ static NAMED: &[Named] = &[
     when("route-retry", &[May::Status, May::Attempts], |_, envoy, apisix| {
         envoy.status < 400 && apisix.status >= 400 || envoy.status == apisix.status
     }),
-    when(
-        "route-timeout",
-        &[
-            May::Status,
-            May::Cluster,
-            May::ResponseHeaders(&["content-type", "x-echo"]),
-        ],
-        |_, envoy, _| envoy.status == 504,
-    ),
+    // A limit that one of the two did not reach.
+    when("route-timeout", LATE, is_late),
+    when("route-timeout-answer", LATE, is_late),
     when(
         "route-retry-conditions",
         &[May::Status, May::Attempts],
         |_, envoy, apisix| envoy.status <= apisix.status,
+    ),
+    // What is not tried again is answered without the upstream's body.
+    when(
+        "route-retry-conditions",
+        &[May::Cluster, May::ResponseHeaders(&["content-type", "x-echo"])],
+        |_, envoy, apisix| envoy.status == apisix.status && envoy.echoed && !apisix.echoed,
     ),
     named("route-retry-tuning", &[May::Attempts]),
     named("route-redirect-host", &[May::Location]),
