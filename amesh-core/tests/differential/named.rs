@@ -212,6 +212,11 @@ static NAMED: &[Named] = &[
     when("nginx-request", &[May::All], |request, envoy, apisix| {
         has(request, "x-forwarded-proto") && [envoy, apisix].iter().any(|answer| (300..400).contains(&answer.status))
     }),
+    // A question mark with nothing behind it is no query to nginx.
+    when("nginx-request", &[May::Location], |request, envoy, apisix| {
+        let cut = envoy.location.as_ref().and_then(|location| location.strip_suffix('?'));
+        request.target.ends_with('?') && cut.is_some() && cut == apisix.location.as_deref()
+    }),
     // What nginx refuses before APISIX sees it.
     when("nginx-request", &[May::All], |_, _, apisix| {
         apisix.status == 400

@@ -37,7 +37,8 @@ static REQUEST: Rule = Rule::new(
      connection to an upstream comes about, the answer is 502, or 504 when the time to connect ran out; Envoy says 503.\n\n\
      Each proxy says of itself what the other does not. Upstreams get X-Real-IP and X-Forwarded-For, -Host, -Port and \
      -Proto with what APISIX sees of the connection: that replaces what a client wrote into the last three unless \
-     `trusted_addresses` names it, also where a redirect depends on the scheme. They do not get \
+     `trusted_addresses` names it, also where a redirect depends on the scheme; a `?` with nothing behind it is left out \
+     of redirects. They do not get \
      x-envoy-expected-rq-timeout-ms, x-envoy-decorator-operation and x-envoy-external-address. Clients get APISIX's Server \
      and X-APISIX-Upstream-Status, and errors and redirects with APISIX's own text. Unless `nginx_config.http.charset` is \
      `off`, nginx adds `charset=utf-8` to text that has none.",

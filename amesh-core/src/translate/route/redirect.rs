@@ -120,7 +120,7 @@ pub(super) fn redirect(
         status: status(*response_code),
         scheme: match scheme_rewrite_specifier {
             Some(SchemeRewriteSpecifier::HttpsRedirect(true)) => Some("https".to_owned()),
-            Some(SchemeRewriteSpecifier::SchemeRedirect(scheme)) => given(&scheme.to_ascii_lowercase()),
+            Some(SchemeRewriteSpecifier::SchemeRedirect(scheme)) => given(scheme),
             Some(SchemeRewriteSpecifier::HttpsRedirect(false)) | None => None,
         },
         host: given(host_redirect),
@@ -130,7 +130,16 @@ pub(super) fn redirect(
         strip_query: *strip_query,
     };
     match path_rewrite_specifier {
-        Some(PathRewriteSpecifier::PathRedirect(path)) => location.path = given(path),
+        // Envoy puts a slash before a path that has none.
+        Some(PathRewriteSpecifier::PathRedirect(path)) => {
+            location.path = given(path).map(|path| {
+                if path.starts_with('/') {
+                    path
+                } else {
+                    format!("/{path}")
+                }
+            });
+        }
         Some(PathRewriteSpecifier::PrefixRewrite(put)) => {
             let rewrite = || (prefix.map(str::to_owned), put.clone());
             location.rewrite = (!put.is_empty()).then(rewrite);

@@ -62,6 +62,9 @@ function _M.compile(conf)
         elseif conf.path then
             path = conf.path
         end
+        if path:sub(1, 1) ~= "/" then
+            path = "/" .. path
+        end
         if own_query or conf.strip_query then
             query = ""
         end
