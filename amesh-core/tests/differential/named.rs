@@ -170,6 +170,7 @@ fn is_preflight(request: &Request, envoy: &Answer, _: &Answer) -> bool {
 const LATE: &[May] = &[
     May::Status,
     May::Cluster,
+    May::Attempts,
     May::ResponseHeaders(&["content-type", "x-echo"]),
 ];
 
@@ -257,6 +258,7 @@ static NAMED: &[Named] = &[
         "route-path-rewrite",
         &[May::Target, May::Headers(&["x-envoy-original-path"])],
     ),
+    named("route-mirror", &[May::Attempts]),
     named("route-redirect", &[May::All]),
     when("route-retry", &[May::Status, May::Attempts], |_, envoy, apisix| {
         envoy.status < 400 && apisix.status >= 400 || envoy.status == apisix.status
