@@ -130,7 +130,9 @@ fn serve(stream: TcpStream) -> Option<()> {
             let mut asked = ASKED.lock().expect("no panic");
             let list = asked.entry(ask).or_default();
             list.push(seen.clone());
-            list.len()
+            // Copies for mirrors have a host of their own.
+            let same = |other: &&Seen| other.headers.get("host") == seen.headers.get("host");
+            list.iter().filter(same).count()
         };
         if let Some(delay) = header(DELAY).and_then(|delay| delay.parse().ok()) {
             std::thread::sleep(Duration::from_millis(delay));
