@@ -58,9 +58,14 @@ function _M.compile(conf)
         local host = conf.host or request_host(nginx.var(ctx, "http_host") or "", sent, scheme, conf.port ~= nil)
         local path, query = nginx.target(ctx):match("^([^?]*)(.*)$")
         if rewrite then
+            -- nginx merged the slashes before the route was found.
+            path = path:gsub("^//+", "/")
             path = rewrite.put .. (rewrite.cut and path:sub(rewrite.cut + 1) or "")
         elseif conf.path then
             path = conf.path
+        end
+        if path:sub(1, 1) ~= "/" then
+            path = "/" .. path
         end
         if own_query or conf.strip_query then
             query = ""
