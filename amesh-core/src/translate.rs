@@ -74,6 +74,7 @@ pub(crate) static FEATURES: &[&Feature] = &[
     &route::virtual_host::FEATURE,
     &route::weighted::FEATURE,
     &value::address::FEATURE,
+    &value::format::FEATURE,
     &value::fraction::FEATURE,
     &value::string_match::FEATURE,
 ];

@@ -23,16 +23,17 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use self::answer::Answer;
 use self::domain::{Domains, HostGroup};
 use self::entry::Entry;
-use self::header_mutation::{Changes, HEADERS};
+use self::header_mutation::{Changes, Level, Levels};
 use self::path::PathMatch;
 use self::policy::MIRROR;
 use self::virtual_host::{Host, virtual_host};
 use super::http_filter;
 use super::scope::Scope;
-use crate::apisix::plugin::{Abort, FaultInjection, HeaderChanges, Plugins, ProxyRewrite};
+use crate::apisix::plugin::{Abort, FaultInjection, Plugins};
 use crate::apisix::{Expr, Id, Route};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::options::Target;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route",
@@ -44,14 +45,13 @@ pub(crate) static FEATURE: Feature = Feature {
             exact("virtual_hosts", "route"),
             unsupported("vhds", &ON_DEMAND),
             unsupported("internal_only_headers", &INTERNAL_ONLY),
-            unsupported("response_headers_to_add", &HEADERS),
-            unsupported("response_headers_to_remove", &HEADERS),
-            unsupported("request_headers_to_add", &HEADERS),
-            unsupported("request_headers_to_remove", &HEADERS),
-            irrelevant(
-                "most_specific_header_mutations_wins",
-                "orders header mutations, none of which is carried over",
-            ),
+            exact("response_headers_to_add", "response-rewrite.headers").amesh_exact("amesh-response.headers[].add"),
+            exact("response_headers_to_remove", "response-rewrite.headers")
+                .amesh_exact("amesh-response.headers[].remove"),
+            exact("request_headers_to_add", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add"),
+            exact("request_headers_to_remove", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].remove"),
+            exact("most_specific_header_mutations_wins", "proxy-rewrite.headers")
+                .amesh_exact("amesh-forward.headers[]"),
             irrelevant(
                 "validate_clusters",
                 "a cluster that does not exist is answered 503 whenever a request comes",
@@ -136,6 +136,7 @@ impl Clusters<'_> {
 #[derive(Clone, Copy)]
 pub(super) struct Above<'a> {
     pub(super) clusters: &'a Clusters<'a>,
+    pub(super) headers: Levels<'a>,
 }
 
 /// A route configuration and where it applies.
@@ -151,6 +152,7 @@ pub(crate) struct Applied<'a> {
     pub(crate) websocket: bool,
     /// Whether the header that tells of a client's certificate is removed from requests.
     pub(crate) removes_client_cert: bool,
+    pub(crate) target: Target,
 }
 
 /// Translates a route configuration.
@@ -169,7 +171,7 @@ pub(crate) fn route_configuration(
         response_headers_to_remove,
         request_headers_to_add,
         request_headers_to_remove,
-        most_specific_header_mutations_wins: _,
+        most_specific_header_mutations_wins,
         validate_clusters: _,
         max_direct_response_body_size_bytes: _,
         cluster_specifier_plugins: _,
@@ -187,7 +189,7 @@ pub(crate) fn route_configuration(
         response_headers_to_add,
         response_headers_to_remove,
     };
-    header_mutation::report(&headers, at, findings);
+    let level = header_mutation::level(&headers, at, findings);
     for (set, rule, field) in [
         (vhds.is_some(), &ON_DEMAND, "vhds"),
         (!request_mirror_policies.is_empty(), &MIRROR, "request_mirror_policies"),
@@ -220,7 +222,14 @@ pub(crate) fn route_configuration(
         return vec![refuse_all(applied.id, "refused", status, Scope::any_of(applied.scopes))];
     }
 
-    let above = Above { clusters };
+    let above = Above {
+        clusters,
+        headers: Levels {
+            most_specific_wins: *most_specific_header_mutations_wins,
+            configuration: &level,
+            host: &Level::default(),
+        },
+    };
     let domains = Domains::of(virtual_hosts, *ignore_port_in_host_matching);
     let hosts: Vec<Host<'_>> = virtual_hosts
         .iter()
@@ -358,12 +367,7 @@ impl Builder<'_> {
         }
         let forwards = matches!(entry.answer, Answer::Upstream(_) | Answer::Split(_));
         if forwards && self.applied.removes_client_cert {
-            plugins.proxy_rewrite = Some(ProxyRewrite {
-                use_real_request_uri_unsafe: true,
-                headers: HeaderChanges {
-                    remove: &[CLIENT_CERTIFICATE],
-                },
-            });
+            header_mutation::remove_first(&mut plugins, CLIENT_CERTIFICATE, self.applied.target);
         }
         Route {
             id: Id::of_parts(&parts, key),

@@ -133,6 +133,7 @@ fn run_listener(
             scopes: &[used.scope],
             websocket: used.websocket,
             removes_client_cert: used.removes_client_cert,
+            target: findings.options().target,
         };
         objects.extend(routes(route_configuration(
             &applied,
@@ -195,6 +196,7 @@ fn run_routes(
         scopes: &scopes,
         websocket,
         removes_client_cert,
+        target: findings.options().target,
     };
     routes(route_configuration(&applied, clusters, Path::root(), findings)).collect()
 }

@@ -1,5 +1,7 @@
 //! `proxy-rewrite`: requests changed before they are forwarded.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 /// The plugin's configuration.
@@ -9,12 +11,38 @@ pub struct ProxyRewrite {
     /// changes alone: `/a%2Fb` would be `/a/b`.
     pub use_real_request_uri_unsafe: bool,
     /// Changes of headers.
+    #[serde(skip_serializing_if = "HeaderChanges::is_empty")]
     pub headers: HeaderChanges,
 }
 
-/// Changes of headers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// Changes of headers, in the order in which the plugin makes them. `$name` in a value is a variable of nginx.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct HeaderChanges {
+    /// Headers that are added to those that are there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub add: BTreeMap<String, HeaderValues>,
+    /// Headers that take the place of those that are there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: BTreeMap<String, HeaderValues>,
     /// Headers that are removed, by name.
-    pub remove: &'static [&'static str],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+}
+
+impl HeaderChanges {
+    /// Whether nothing is changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.add.is_empty() && self.set.is_empty() && self.remove.is_empty()
+    }
+}
+
+/// The values of one header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum HeaderValues {
+    /// One value.
+    One(String),
+    /// A header for each.
+    Several(Vec<String>),
 }

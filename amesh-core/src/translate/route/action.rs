@@ -10,6 +10,7 @@ use super::policy::{CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
 use super::weighted::{METADATA_MATCH, weighted};
 use super::{Above, Clusters};
 use crate::apisix::Id;
+use crate::apisix::plugin::Abort;
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
@@ -298,7 +299,11 @@ pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>,
 /// comes; only another answer has to be given by the route.
 fn to_cluster(name: &str, unavailable: u32, clusters: &Clusters<'_>) -> Answer {
     if unavailable != 503 && !clusters.exists(name) {
-        return Answer::Status(unavailable);
+        // Given by the route as an answer of its own, so that its changes of response headers are made.
+        return Answer::Abort(Abort {
+            http_status: unavailable,
+            body: String::new(),
+        });
     }
     Answer::Upstream(Id::of(name))
 }

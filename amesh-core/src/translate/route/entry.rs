@@ -1,13 +1,14 @@
 //! `Route`: one entry of a virtual host.
 
-use envoy_types::pb::envoy::config::route::v3::Route;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
+use envoy_types::pb::envoy::config::route::v3::{Route, RouteAction};
 
 use super::Above;
 use super::action::route_action;
 use super::answer::Answer;
 use super::direct_response::direct_response;
-use super::header_mutation::{self, Changes, HEADERS};
+use super::header_mutation::{self, Changes};
 use super::matching::{Matching, matching};
 use super::path::{self, PathMatch};
 use super::redirect::redirect;
@@ -16,6 +17,7 @@ use crate::apisix::plugin::Plugins;
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter;
+use crate::translate::value::format::Known;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/entry",
@@ -36,10 +38,11 @@ pub(crate) static FEATURE: Feature = Feature {
             ),
             irrelevant("decorator", "names the span of a trace"),
             exact("typed_per_filter_config", "decides by their types: see the extensions"),
-            unsupported("request_headers_to_add", &HEADERS),
-            unsupported("request_headers_to_remove", &HEADERS),
-            unsupported("response_headers_to_add", &HEADERS),
-            unsupported("response_headers_to_remove", &HEADERS),
+            exact("request_headers_to_add", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add"),
+            exact("request_headers_to_remove", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].remove"),
+            exact("response_headers_to_add", "response-rewrite.headers").amesh_exact("amesh-response.headers[].add"),
+            exact("response_headers_to_remove", "response-rewrite.headers")
+                .amesh_exact("amesh-response.headers[].remove"),
             unsupported("tracing", &TRACING),
             irrelevant(
                 "per_request_buffer_limit_bytes",
@@ -140,7 +143,7 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
         response_headers_to_add,
         response_headers_to_remove,
     };
-    header_mutation::report(&headers, at, findings);
+    let level = header_mutation::level(&headers, at, findings);
     findings.add_if(tracing.is_some(), &TRACING, at.field("tracing"));
 
     let matched = matching(
@@ -186,14 +189,32 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
         Some(status) => Some(Answer::Status(status)),
         None => answer,
     };
+    let answer = answer?;
+    let forwards = matches!(answer, Answer::Upstream(_) | Answer::Split(_));
+    let known = Known {
+        route: name,
+        cluster: match action {
+            Some(Action::Route(action)) => cluster(action),
+            _ => Some(""),
+        },
+    };
+    let plugins = above.headers.plugins(&level, known, forwards, at, findings);
     Some(Entry {
         name: name.clone(),
         path,
         conditions,
-        answer: answer?,
-        plugins: Plugins::default(),
+        answer,
+        plugins,
         websocket,
     })
+}
+
+/// The name of the cluster that gets a route's requests, where the route names it.
+fn cluster(action: &RouteAction) -> Option<&str> {
+    match &action.cluster_specifier {
+        Some(ClusterSpecifier::Cluster(name)) => Some(name),
+        _ => None,
+    }
 }
 
 /// A route whose action is not carried over: refused, or left out by the operator's leave.

@@ -1,8 +1,11 @@
 --- What plugins need of nginx and of APISIX. Tests pass tables of their own.
 
 local core = require("apisix.core")
+local headers = require("amesh.plugin.headers")
 
 local ngx = ngx
+local tostring = tostring
+local type = type
 
 local _M = {}
 
@@ -23,6 +26,45 @@ end
 function _M.request_header(ctx, name)
     return core.request.header(ctx, name)
 end
+
+
+--- The path and query as Envoy's router sees them.
+function _M.path(ctx)
+    return ctx.amesh_path or _M.target(ctx)
+end
+
+
+--- A header of the response; the first value where there are several.
+function _M.response_header(name)
+    local value = ngx.header[name]
+    return type(value) == "table" and value[1] or value
+end
+
+
+--- The status of the response, as text.
+function _M.status()
+    return tostring(ngx.status)
+end
+
+
+--- When the request came, in seconds.
+function _M.start_time()
+    return ngx.req.start_time()
+end
+
+
+-- Headers with all their values, for `amesh.plugin.headers`.
+_M.request_headers = {
+    one_line = headers.ONE_REQUEST_LINE,
+    get = function(ctx, name) return core.request.headers(ctx)[name] end,
+    set = core.request.set_header,
+}
+
+_M.response_headers = {
+    one_line = headers.ONE_RESPONSE_LINE,
+    get = function(_, name) return ngx.header[name] end,
+    set = function(_, name, value) ngx.header[name] = value end,
+}
 
 
 _M.decode_base64 = ngx.decode_base64
