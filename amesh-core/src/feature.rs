@@ -88,6 +88,14 @@ impl Field {
             ..self
         }
     }
+
+    /// Works with a stated difference where Amesh's Lua package is loaded.
+    pub(crate) const fn amesh_approximate(self, target: &'static str, rule: &'static Rule) -> Self {
+        Self {
+            amesh: Fate::Approximate { target, rule },
+            ..self
+        }
+    }
 }
 
 /// The fields of one message that one feature owns. Several features may own parts of a message; none may share a

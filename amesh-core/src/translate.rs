@@ -71,6 +71,7 @@ pub(crate) static FEATURES: &[&Feature] = &[
     &route::policy::FEATURE,
     &route::query::FEATURE,
     &route::redirect::FEATURE,
+    &route::rewrite::FEATURE,
     &route::virtual_host::FEATURE,
     &route::weighted::FEATURE,
     &value::address::FEATURE,

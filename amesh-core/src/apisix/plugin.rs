@@ -5,6 +5,7 @@ mod amesh_forward;
 mod amesh_response;
 mod fault_injection;
 mod header;
+mod path;
 mod proxy_rewrite;
 mod redirect;
 mod response_rewrite;
@@ -12,11 +13,12 @@ mod traffic_split;
 
 use serde::Serialize;
 
-pub use amesh_answer::{AmeshAnswer, DirectAnswer, PathRewrite, RedirectAnswer};
-pub use amesh_forward::AmeshForward;
+pub use amesh_answer::{AmeshAnswer, DirectAnswer, RedirectAnswer};
+pub use amesh_forward::{AmeshForward, HostRewrite};
 pub use amesh_response::AmeshResponse;
 pub use fault_injection::{Abort, FaultInjection};
 pub use header::{AppendAction, Command, Format, FormatPart, HeaderAddition, HeaderStep};
+pub use path::{EscapedSlashes, PathForm, PathRewrite};
 pub use proxy_rewrite::{HeaderChanges, HeaderValues, ProxyRewrite};
 pub use redirect::Redirect;
 pub use response_rewrite::{ResponseHeaderChanges, ResponseRewrite};

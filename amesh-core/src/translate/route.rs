@@ -13,6 +13,7 @@ pub(crate) mod path;
 pub(crate) mod policy;
 pub(crate) mod query;
 pub(crate) mod redirect;
+pub(crate) mod rewrite;
 pub(crate) mod virtual_host;
 pub(crate) mod weighted;
 
@@ -29,7 +30,7 @@ use self::policy::MIRROR;
 use self::virtual_host::{Host, virtual_host};
 use super::http_filter;
 use super::scope::Scope;
-use crate::apisix::plugin::{Abort, FaultInjection, Plugins};
+use crate::apisix::plugin::{Abort, AmeshAnswer, FaultInjection, PathForm, Plugins};
 use crate::apisix::{Expr, Id, Route};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
@@ -148,11 +149,45 @@ pub(crate) struct Applied<'a> {
     pub(crate) further: &'a str,
     /// Where requests for it arrive; at least one.
     pub(crate) scopes: &'a [Scope],
-    /// Whether the connection managers that use it pass on WebSocket upgrades.
+    pub(crate) serving: Serving,
+    pub(crate) target: Target,
+}
+
+/// What connection managers do with the requests of a route configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Serving {
+    /// Whether WebSocket upgrades are passed on.
     pub(crate) websocket: bool,
     /// Whether the header that tells of a client's certificate is removed from requests.
     pub(crate) removes_client_cert: bool,
-    pub(crate) target: Target,
+    /// How paths are written before a route is looked for.
+    pub(crate) path: PathForm,
+}
+
+impl Serving {
+    /// As Istio has it at every listener.
+    pub(crate) const ISTIO: Self = Self {
+        websocket: true,
+        removes_client_cert: true,
+        path: PathForm {
+            normalize: true,
+            merge_slashes: false,
+            escaped_slashes: None,
+        },
+    };
+
+    /// What is safe where two connection managers use the same routes.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            websocket: self.websocket && other.websocket,
+            removes_client_cert: self.removes_client_cert || other.removes_client_cert,
+            path: PathForm {
+                normalize: self.path.normalize || other.path.normalize,
+                merge_slashes: self.path.merge_slashes || other.path.merge_slashes,
+                escaped_slashes: self.path.escaped_slashes.max(other.path.escaped_slashes),
+            },
+        }
+    }
 }
 
 /// Translates a route configuration.
@@ -366,8 +401,16 @@ impl Builder<'_> {
             Answer::Amesh(answer) => plugins.amesh_answer = Some(answer.clone()),
         }
         let forwards = matches!(entry.answer, Answer::Upstream(_) | Answer::Split(_));
-        if forwards && self.applied.removes_client_cert {
+        let serving = self.applied.serving;
+        if forwards && serving.removes_client_cert {
             header_mutation::remove_first(&mut plugins, CLIENT_CERTIFICATE, self.applied.target);
+        }
+        if self.applied.target == Target::Amesh && !serving.path.is_none() {
+            if forwards {
+                plugins.amesh_forward.get_or_insert_default().path = Some(serving.path);
+            } else if let Some(AmeshAnswer::Redirect(redirect)) = &mut plugins.amesh_answer {
+                redirect.form = Some(serving.path);
+            }
         }
         Route {
             id: Id::of_parts(&parts, key),
@@ -382,7 +425,7 @@ impl Builder<'_> {
                 .cloned()
                 .chain(conditions)
                 .collect(),
-            enable_websocket: (forwards && entry.websocket.unwrap_or(self.applied.websocket)).then_some(true),
+            enable_websocket: (forwards && entry.websocket.unwrap_or(serving.websocket)).then_some(true),
             upstream_id,
             plugins,
         }

@@ -18,6 +18,19 @@ function _M.nginx(request)
     end
     function nginx.set_response_header(name, value) nginx.response.headers[name:lower()] = value end
     function nginx.path(ctx) return ctx.amesh_path or nginx.target(ctx) end
+    function nginx.host(ctx) return ctx.amesh_host or nginx.var(ctx, "http_host") end
+    -- The tests that need a pattern run in a real APISIX.
+    function nginx.replace_all(text, pattern, put)
+        if pattern == "one" then
+            return (text:gsub(pattern, put))
+        end
+        return text
+    end
+    function nginx.set_upstream_path(_, path) nginx.response.path = path end
+    function nginx.set_upstream_host(_, host) nginx.response.host = host end
+    function nginx.node_name() return request.node end
+    function nginx.is_grpc() return request.grpc end
+    function nginx.set_grpc_path(path) nginx.response.grpc_path = path end
     function nginx.response_header(name)
         local value = nginx.response.headers[name]
         return type(value) == "table" and value[1] or value

@@ -2,11 +2,12 @@
 
 use envoy_types::pb::envoy::config::route::v3::RouteAction;
 use envoy_types::pb::envoy::config::route::v3::route_action::{
-    ClusterNotFoundResponseCode, ClusterSpecifier, HostRewriteSpecifier, UpgradeConfig,
+    ClusterNotFoundResponseCode, ClusterSpecifier, UpgradeConfig,
 };
 
 use super::answer::Answer;
 use super::policy::{CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
+use super::rewrite::{Changed, Matched, rewrite};
 use super::weighted::{METADATA_MATCH, weighted};
 use super::{Above, Clusters};
 use crate::apisix::Id;
@@ -28,16 +29,6 @@ pub(crate) static FEATURE: Feature = Feature {
                 unsupported("inline_cluster_specifier_plugin", &CLUSTER_SPECIFIER),
                 exact("cluster_not_found_response_code", "fault-injection.abort.http_status"),
                 unsupported("metadata_match", &METADATA_MATCH),
-                unsupported("prefix_rewrite", &PATH_REWRITE),
-                unsupported("regex_rewrite", &PATH_REWRITE),
-                unsupported("path_rewrite_policy", &PATH_REWRITE),
-                unsupported("path_rewrite", &PATH_REWRITE),
-                unsupported("host_rewrite_literal", &HOST_REWRITE),
-                unsupported("auto_host_rewrite", &HOST_REWRITE),
-                unsupported("host_rewrite_header", &HOST_REWRITE),
-                unsupported("host_rewrite_path_regex", &HOST_REWRITE),
-                unsupported("host_rewrite", &HOST_REWRITE),
-                unsupported("append_x_forwarded_host", &FORWARDED_HOST),
                 unsupported("timeout", &TIMEOUT),
                 unsupported("idle_timeout", &TIMEOUT),
                 unsupported("flush_timeout", &TIMEOUT),
@@ -97,33 +88,6 @@ static CLUSTER_SPECIFIER: Rule = Rule::new(
     "name the cluster in the route; or permit the rule to leave the route out",
 );
 
-static PATH_REWRITE: Rule = Rule::new(
-    "route-path-rewrite",
-    Outcome::LeftOut,
-    "the path is not rewritten",
-    "Envoy changes the path before it forwards a request. That is not carried over: the upstream gets the path as the \
-     client sent it.",
-    "use APISIX's proxy-rewrite plugin until it is",
-);
-
-static HOST_REWRITE: Rule = Rule::new(
-    "route-host-rewrite",
-    Outcome::LeftOut,
-    "the Host header is not rewritten",
-    "Envoy changes the Host header before it forwards a request. That is not carried over: the upstream gets the host as \
-     the client sent it.",
-    "use APISIX's proxy-rewrite plugin until it is",
-);
-
-static FORWARDED_HOST: Rule = Rule::new(
-    "route-forwarded-host",
-    Outcome::Ignored,
-    "X-Forwarded-Host is APISIX's own",
-    "Envoy appends the client's host to X-Forwarded-Host only where it rewrote the Host header. APISIX sets the header \
-     on every request.",
-    "nothing, unless an application tells the two apart",
-);
-
 static TIMEOUT: Rule = Rule::new(
     "route-timeout",
     Outcome::LeftOut,
@@ -164,18 +128,25 @@ pub(super) struct Forwarded {
     pub(super) answer: Option<Answer>,
     /// `None`: as the connection manager says.
     pub(super) websocket: Option<bool>,
+    pub(super) changed: Changed,
 }
 
-pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>, findings: &Findings) -> Forwarded {
+pub(super) fn route_action(
+    action: &RouteAction,
+    matched: Matched<'_>,
+    above: Above<'_>,
+    at: Path<'_>,
+    findings: &Findings,
+) -> Forwarded {
     #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
     let RouteAction {
         cluster_not_found_response_code,
         metadata_match,
-        prefix_rewrite,
-        regex_rewrite,
-        path_rewrite_policy,
-        path_rewrite,
-        append_x_forwarded_host,
+        prefix_rewrite: _,
+        regex_rewrite: _,
+        path_rewrite_policy: _,
+        path_rewrite: _,
+        append_x_forwarded_host: _,
         timeout,
         idle_timeout,
         flush_timeout,
@@ -197,31 +168,9 @@ pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>,
         hedge_policy,
         max_stream_duration,
         cluster_specifier,
-        host_rewrite_specifier,
+        host_rewrite_specifier: _,
     } = action;
-    findings.add_if(!prefix_rewrite.is_empty(), &PATH_REWRITE, at.field("prefix_rewrite"));
-    findings.add_if(regex_rewrite.is_some(), &PATH_REWRITE, at.field("regex_rewrite"));
-    findings.add_if(
-        path_rewrite_policy.is_some(),
-        &PATH_REWRITE,
-        at.field("path_rewrite_policy"),
-    );
-    findings.add_if(!path_rewrite.is_empty(), &PATH_REWRITE, at.field("path_rewrite"));
-    if let Some(specifier) = host_rewrite_specifier {
-        let field = match specifier {
-            HostRewriteSpecifier::HostRewriteLiteral(_) => "host_rewrite_literal",
-            HostRewriteSpecifier::AutoHostRewrite(_) => "auto_host_rewrite",
-            HostRewriteSpecifier::HostRewriteHeader(_) => "host_rewrite_header",
-            HostRewriteSpecifier::HostRewritePathRegex(_) => "host_rewrite_path_regex",
-            HostRewriteSpecifier::HostRewrite(_) => "host_rewrite",
-        };
-        findings.add(&HOST_REWRITE, at.field(field));
-    }
-    findings.add_if(
-        *append_x_forwarded_host,
-        &FORWARDED_HOST,
-        at.field("append_x_forwarded_host"),
-    );
+    let changed = rewrite(action, matched, at, findings);
     match timeout {
         None => findings.add_with(&TIMEOUT, at.field("timeout"), "unset, which is 15 s to Envoy"),
         Some(timeout) => findings.add_if(!is_zero(timeout), &TIMEOUT, at.field("timeout")),
@@ -291,6 +240,7 @@ pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>,
     };
     Forwarded {
         answer,
+        changed,
         websocket: websocket(upgrade_configs, at, findings),
     }
 }

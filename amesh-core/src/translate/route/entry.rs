@@ -12,6 +12,7 @@ use super::header_mutation::{self, Changes};
 use super::matching::{Matching, matching};
 use super::path::{self, PathMatch};
 use super::redirect::redirect;
+use super::rewrite::{Changed, Matched};
 use crate::apisix::Expr;
 use crate::apisix::plugin::Plugins;
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
@@ -157,22 +158,27 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
     if !route_specifiers.is_empty() && !findings.permits(&SPECIFIERS, at.field("route_specifiers"), None) {
         status = Some(503);
     }
+    let specifier = r#match.as_ref().and_then(|it| it.path_specifier.as_ref());
+    let mut changed = Changed::default();
     let (answer, websocket) = match action {
         Some(Action::Route(action)) => {
-            let forwarded = route_action(action, above, at.field("route"), findings);
+            let case = r#match.as_ref().and_then(|it| it.case_sensitive.as_ref());
+            let matched = Matched {
+                prefix: path::prefix(specifier),
+                case_sensitive: case.is_none_or(|case| case.value),
+            };
+            let forwarded = route_action(action, matched, above, at.field("route"), findings);
+            changed = forwarded.changed;
             (forwarded.answer, forwarded.websocket)
         }
         Some(Action::DirectResponse(response)) => (
             Some(direct_response(response, at.field("direct_response"), findings)),
             None,
         ),
-        Some(Action::Redirect(action)) => {
-            let specifier = r#match.as_ref().and_then(|it| it.path_specifier.as_ref());
-            (
-                redirect(action, path::prefix(specifier), at.field("redirect"), findings),
-                None,
-            )
-        }
+        Some(Action::Redirect(action)) => (
+            redirect(action, path::prefix(specifier), at.field("redirect"), findings),
+            None,
+        ),
         Some(Action::FilterAction(_)) => (refused(&ACTION, at.field("filter_action"), findings), None),
         Some(Action::NonForwardingAction(_)) => (refused(&ACTION, at.field("non_forwarding_action"), findings), None),
         None => (refused(&ACTION, at, findings), None),
@@ -198,7 +204,10 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
             _ => Some(""),
         },
     };
-    let plugins = above.headers.plugins(&level, known, forwards, at, findings);
+    let mut plugins = above.headers.plugins(&level, known, forwards, at, findings);
+    if forwards {
+        changed.add_to(&mut plugins, findings.options().target);
+    }
     Some(Entry {
         name: name.clone(),
         path,

@@ -11,8 +11,8 @@ use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendA
 use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
 
 use crate::apisix::plugin::{
-    AmeshForward, AmeshResponse, AppendAction, Format, HeaderAddition, HeaderChanges, HeaderStep, Plugins,
-    ProxyRewrite, ResponseHeaderChanges, ResponseRewrite,
+    AmeshForward, AmeshResponse, AppendAction, Format, HeaderAddition, HeaderStep, Plugins, ProxyRewrite,
+    ResponseHeaderChanges, ResponseRewrite,
 };
 use crate::feature::{Feature, Message, exact, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
@@ -143,14 +143,17 @@ impl Levels<'_> {
         };
         let response = steps(|level| &level.response);
         if findings.options().target == Target::Amesh {
-            plugins.amesh_forward = (!request.is_empty()).then_some(AmeshForward { headers: request });
+            plugins.amesh_forward = (!request.is_empty()).then(|| AmeshForward {
+                headers: request,
+                ..AmeshForward::default()
+            });
             plugins.amesh_response = (!response.is_empty()).then_some(AmeshResponse { headers: response });
             return plugins;
         }
         let headers = native::request(&request);
         plugins.proxy_rewrite = (!headers.is_empty()).then_some(ProxyRewrite {
-            use_real_request_uri_unsafe: true,
             headers,
+            ..ProxyRewrite::as_sent()
         });
         let headers = native::response(&response, at, findings);
         plugins.response_rewrite = (headers != ResponseHeaderChanges::default()).then_some(ResponseRewrite { headers });
@@ -169,10 +172,7 @@ pub(super) fn remove_first(plugins: &mut Plugins, name: &str, target: Target) {
         forward.headers.insert(0, step);
         return;
     }
-    let rewrite = plugins.proxy_rewrite.get_or_insert_with(|| ProxyRewrite {
-        use_real_request_uri_unsafe: true,
-        headers: HeaderChanges::default(),
-    });
+    let rewrite = plugins.proxy_rewrite.get_or_insert_with(ProxyRewrite::as_sent);
     let headers = &mut rewrite.headers;
     // The plugin adds before it removes: what is added takes the place of what was sent, and is not removed again.
     if let Some(values) = headers.add.remove(name) {

@@ -82,7 +82,7 @@ local PLAIN = {
 local PSEUDO = {
     [":path"] = function(ctx, nginx) return nginx.path(ctx) end,
     [":method"] = address("request_method"),
-    [":authority"] = function(ctx, nginx) return ctx.amesh_host or nginx.var(ctx, "http_host") end,
+    [":authority"] = function(ctx, nginx) return nginx.host(ctx) end,
     [":scheme"] = function(ctx, nginx)
         return nginx.request_header(ctx, "X-Forwarded-Proto") or nginx.var(ctx, "scheme")
     end,

@@ -34,6 +34,50 @@ function _M.path(ctx)
 end
 
 
+--- The host as Envoy's router sees it.
+function _M.host(ctx)
+    return ctx.amesh_host or ctx.var.http_host
+end
+
+
+--- A text with all matches of a pattern replaced; nil and what is wrong.
+function _M.replace_all(text, pattern, put)
+    local replaced, _, err = ngx.re.gsub(text, pattern, put, "jo")
+    return replaced, err
+end
+
+
+--- Sets the path and query that an upstream gets. nginx writes it after the upstream's name, so that without a slash in
+-- front it would be part of the name.
+function _M.set_upstream_path(ctx, path)
+    ctx.var.upstream_uri = path:sub(1, 1) == "/" and path or "/" .. path
+end
+
+
+--- Sets the host that an upstream gets.
+function _M.set_upstream_host(ctx, host)
+    ctx.var.upstream_host = host
+end
+
+
+--- The name of the node that was chosen, if it has one.
+function _M.node_name(ctx)
+    return ctx.picked_server and ctx.picked_server.domain
+end
+
+
+--- Whether the upstream is asked by gRPC.
+function _M.is_grpc(ctx)
+    return ctx.upstream_scheme == "grpc" or ctx.upstream_scheme == "grpcs"
+end
+
+
+--- Sets the path that a gRPC upstream gets, which nginx makes of the request's own.
+function _M.set_grpc_path(path)
+    ngx.req.set_uri(ngx.unescape_uri((path:gsub("%?.*", ""):gsub("%+", "%%2B"))))
+end
+
+
 --- A header of the response; the first value where there are several.
 function _M.response_header(name)
     local value = ngx.header[name]

@@ -18,6 +18,43 @@ pub(super) static VARIABLE: Rule = Rule::new(
     "nothing for requests that have what the value is made of; or load Amesh's Lua package",
 );
 
+/// Headers to whose value Envoy adds after a comma, where nginx would add a second line or replace the first.
+const ONE_REQUEST_LINE: [&str; 21] = [
+    "accept",
+    "accept-encoding",
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-type",
+    "expect",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "origin",
+    "pragma",
+    "referer",
+    "te",
+    "user-agent",
+    "via",
+    "x-forwarded-client-cert",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-request-id",
+];
+/// The same for responses. The CORS headers are there only where a policy of another kind has set them.
+const ONE_RESPONSE_LINE: [&str; 9] = [
+    "age",
+    "content-encoding",
+    "content-type",
+    "date",
+    "etag",
+    "expires",
+    "last-modified",
+    "location",
+    "via",
+];
+
 /// The addition in the words of APISIX's plugins; `None` where they have none, which is reported.
 pub(super) fn sayable(
     mut addition: HeaderAddition,
@@ -42,7 +79,12 @@ pub(super) fn sayable(
     };
     let unconditional = matches!(addition.action, AppendAction::Append | AppendAction::Overwrite);
     let colon = |text: &String| side == Side::Response && addition.action == AppendAction::Append && text.contains(':');
-    let Some(text) = text.filter(|text| unconditional && !colon(text)) else {
+    let one_line = match side {
+        Side::Request => ONE_REQUEST_LINE.contains(&addition.name.as_str()),
+        Side::Response => ONE_RESPONSE_LINE.contains(&addition.name.as_str()),
+    };
+    let joins = one_line && addition.action == AppendAction::Append;
+    let Some(text) = text.filter(|text| unconditional && !joins && !colon(text)) else {
         findings.add_with(&NATIVE, at, addition.name);
         return None;
     };
