@@ -1,19 +1,29 @@
 //! The plugins of a route, one file each.
 
 mod amesh_answer;
+mod amesh_forward;
+mod amesh_response;
 mod amesh_retry;
 mod fault_injection;
+mod header;
+mod path;
 mod proxy_rewrite;
 mod redirect;
+mod response_rewrite;
 mod traffic_split;
 
 use serde::Serialize;
 
-pub use amesh_answer::{AmeshAnswer, DirectAnswer, PathRewrite, RedirectAnswer};
+pub use amesh_answer::{AmeshAnswer, DirectAnswer, RedirectAnswer};
+pub use amesh_forward::{AmeshForward, HostRewrite};
+pub use amesh_response::AmeshResponse;
 pub use amesh_retry::{AmeshRetry, Retry, RetryOn};
 pub use fault_injection::{Abort, FaultInjection};
-pub use proxy_rewrite::{HeaderChanges, ProxyRewrite};
+pub use header::{AppendAction, Command, Format, FormatPart, HeaderAddition, HeaderStep};
+pub use path::{EscapedSlashes, PathForm, PathRewrite};
+pub use proxy_rewrite::{HeaderChanges, HeaderValues, ProxyRewrite};
 pub use redirect::Redirect;
+pub use response_rewrite::{ResponseHeaderChanges, ResponseRewrite};
 pub use traffic_split::{SplitMatch, SplitRule, TrafficSplit, WeightedUpstream};
 
 /// The plugins of a route by name.
@@ -25,6 +35,12 @@ pub struct Plugins {
     /// Amesh's own: how long a request may take and when it is tried again.
     #[serde(rename = "amesh-retry", skip_serializing_if = "Option::is_none")]
     pub amesh_retry: Option<AmeshRetry>,
+    /// Amesh's own: changes requests on their way to an upstream.
+    #[serde(rename = "amesh-forward", skip_serializing_if = "Option::is_none")]
+    pub amesh_forward: Option<AmeshForward>,
+    /// Amesh's own: changes responses on their way to the client.
+    #[serde(rename = "amesh-response", skip_serializing_if = "Option::is_none")]
+    pub amesh_response: Option<AmeshResponse>,
     /// Answers in place of an upstream.
     #[serde(rename = "fault-injection", skip_serializing_if = "Option::is_none")]
     pub fault_injection: Option<FaultInjection>,
@@ -34,6 +50,9 @@ pub struct Plugins {
     /// Sends clients elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redirect: Option<Redirect>,
+    /// Changes responses before clients get them.
+    #[serde(rename = "response-rewrite", skip_serializing_if = "Option::is_none")]
+    pub response_rewrite: Option<ResponseRewrite>,
     /// Shares requests out among upstreams.
     #[serde(rename = "traffic-split", skip_serializing_if = "Option::is_none")]
     pub traffic_split: Option<TrafficSplit>,

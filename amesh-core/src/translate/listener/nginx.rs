@@ -3,6 +3,7 @@
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::PathWithEscapedSlashesAction;
 
+use crate::apisix::plugin::{EscapedSlashes, PathForm};
 use crate::feature::Feature;
 use crate::finding::{Findings, Outcome, Path, Rule};
 
@@ -21,8 +22,9 @@ pub(super) static PATH: Rule = Rule::new(
     "nginx decodes every escape in a path (%2F becomes a slash), resolves dot segments and merges slashes before APISIX \
      looks for a route. Envoy compares the path as it was sent or, with `normalize_path`, with only unreserved characters \
      decoded and dot segments resolved. Requests whose paths hold none of that (the ordinary case) are routed the same; \
-     /a%2Fb, //a and /a/./b may be routed as /a/b, /a and /a/b are. Upstreams get the path as it was sent. APISIX also \
-     answers 404 to paths longer than about 6 kB.",
+     /a%2Fb, //a and /a/./b may be routed as /a/b, /a and /a/b are. Upstreams get the path as it was \
+     sent or, with Amesh's Lua package, as Envoy would send it. nginx answers \
+     400 to paths that lead above the root and to broken escapes, and APISIX 404 to paths longer than about 6 kB.",
     "do not let the meaning of a route depend on escaped slashes, empty segments or dot segments",
 );
 
@@ -64,4 +66,22 @@ pub(super) fn report(manager: &HttpConnectionManager, at: Path<'_>, findings: &F
         ),
     );
     findings.add(&REQUEST, at);
+}
+
+/// How a connection manager has paths written before it looks for a route.
+pub(super) fn path_form(manager: &HttpConnectionManager) -> PathForm {
+    PathForm {
+        normalize: manager.normalize_path.is_some_and(|value| value.value),
+        merge_slashes: manager.merge_slashes,
+        escaped_slashes: match PathWithEscapedSlashesAction::try_from(manager.path_with_escaped_slashes_action) {
+            Ok(PathWithEscapedSlashesAction::RejectRequest) => Some(EscapedSlashes::Reject),
+            Ok(PathWithEscapedSlashesAction::UnescapeAndRedirect) => Some(EscapedSlashes::Redirect),
+            Ok(PathWithEscapedSlashesAction::UnescapeAndForward) => Some(EscapedSlashes::Unescape),
+            Ok(
+                PathWithEscapedSlashesAction::KeepUnchanged
+                | PathWithEscapedSlashesAction::ImplementationSpecificDefault,
+            )
+            | Err(_) => None,
+        },
+    }
 }

@@ -13,7 +13,7 @@ use crate::apisix::Expr;
 use crate::feature::{Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter;
-use crate::translate::route::header_mutation::{self, Changes, HEADERS};
+use crate::translate::route::header_mutation::{self, Changes, Levels};
 use crate::translate::route::policy::{ATTEMPT_COUNT, CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
 
 pub(crate) static FEATURE: Feature = Feature {
@@ -29,10 +29,11 @@ pub(crate) static FEATURE: Feature = Feature {
             approximate("require_tls", "redirect.uri", &REDIRECT_HOST).amesh_exact("amesh-answer.redirect"),
             irrelevant("virtual_clusters", "only feeds Envoy's own statistics"),
             unsupported("rate_limits", &RATE_LIMIT),
-            unsupported("request_headers_to_add", &HEADERS),
-            unsupported("request_headers_to_remove", &HEADERS),
-            unsupported("response_headers_to_add", &HEADERS),
-            unsupported("response_headers_to_remove", &HEADERS),
+            exact("request_headers_to_add", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add"),
+            exact("request_headers_to_remove", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].remove"),
+            exact("response_headers_to_add", "response-rewrite.headers").amesh_exact("amesh-response.headers[].add"),
+            exact("response_headers_to_remove", "response-rewrite.headers")
+                .amesh_exact("amesh-response.headers[].remove"),
             unsupported("cors", &CORS),
             exact("typed_per_filter_config", "decides by their types: see the extensions"),
             unsupported("include_request_attempt_count", &ATTEMPT_COUNT),
@@ -116,7 +117,14 @@ pub(super) fn virtual_host<'a>(
         response_headers_to_add,
         response_headers_to_remove,
     };
-    header_mutation::report(&headers, at, findings);
+    let level = header_mutation::level(&headers, at, findings);
+    let above = Above {
+        headers: Levels {
+            host: &level,
+            ..above.headers
+        },
+        ..above
+    };
     findings.add_if(cors.is_some(), &CORS, at.field("cors"));
     findings.add_if(
         *include_request_attempt_count,
