@@ -1,6 +1,7 @@
 //! The plugins of a route, one file each.
 
 mod amesh_answer;
+mod amesh_fault;
 mod amesh_retry;
 mod fault_injection;
 mod proxy_rewrite;
@@ -10,8 +11,9 @@ mod traffic_split;
 use serde::Serialize;
 
 pub use amesh_answer::{AmeshAnswer, DirectAnswer, PathRewrite, RedirectAnswer};
+pub use amesh_fault::{AbortFault, AmeshFault, DelayFault, Part};
 pub use amesh_retry::{AmeshRetry, Retry, RetryOn};
-pub use fault_injection::{Abort, FaultInjection};
+pub use fault_injection::{Abort, Delay, FaultInjection};
 pub use proxy_rewrite::{HeaderChanges, ProxyRewrite};
 pub use redirect::Redirect;
 pub use traffic_split::{SplitMatch, SplitRule, TrafficSplit, WeightedUpstream};
@@ -19,13 +21,16 @@ pub use traffic_split::{SplitMatch, SplitRule, TrafficSplit, WeightedUpstream};
 /// The plugins of a route by name.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Plugins {
+    /// Amesh's own: injected faults.
+    #[serde(rename = "amesh-fault", skip_serializing_if = "Option::is_none")]
+    pub amesh_fault: Option<AmeshFault>,
     /// Amesh's own: answers in place of an upstream.
     #[serde(rename = "amesh-answer", skip_serializing_if = "Option::is_none")]
     pub amesh_answer: Option<AmeshAnswer>,
     /// Amesh's own: how long a request may take and when it is tried again.
     #[serde(rename = "amesh-retry", skip_serializing_if = "Option::is_none")]
     pub amesh_retry: Option<AmeshRetry>,
-    /// Answers in place of an upstream.
+    /// Delays, and answers in place of an upstream.
     #[serde(rename = "fault-injection", skip_serializing_if = "Option::is_none")]
     pub fault_injection: Option<FaultInjection>,
     /// Changes requests before they are forwarded.

@@ -19,6 +19,7 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use self::address::{Binding, Neighbours, binding, conditions, host_names};
 use self::filter_chain::{HttpChain, Siblings, filter_chain, is_plaintext, permits_ambiguity};
 use self::http_connection_manager::{Managed, Routes, http_connection_manager};
+use super::http_filter::Configs;
 use super::route::refuse_all;
 use super::scope::Scope;
 use crate::apisix::{Expr, Operator, Route, Value};
@@ -211,6 +212,8 @@ pub(crate) struct Use {
     pub(crate) websocket: bool,
     /// Whether the header that tells of a client's certificate is removed from requests.
     pub(crate) removes_client_cert: bool,
+    /// The connection manager's filters.
+    pub(crate) filters: Configs,
 }
 
 /// A route configuration that stands in the listener itself.
@@ -361,6 +364,7 @@ pub(crate) fn listener(listener: &Listener, around: &Surroundings<'_>, findings:
             routes,
             websocket,
             removes_client_cert,
+            filters,
         } = http_connection_manager(chain.manager, chain.tls, at_manager, findings);
         let twins = shapes
             .iter()
@@ -378,6 +382,7 @@ pub(crate) fn listener(listener: &Listener, around: &Surroundings<'_>, findings:
             scope: Scope(scope),
             websocket,
             removes_client_cert,
+            filters,
         };
         match (refused, routes) {
             (Some(status), _) | (None, Routes::Refused(status)) => {

@@ -29,7 +29,7 @@ use self::header_mutation::{Changes, HEADERS};
 use self::path::PathMatch;
 use self::policy::MIRROR;
 use self::virtual_host::{Host, virtual_host};
-use super::http_filter;
+use super::http_filter::{self, Configs, Level};
 use super::scope::Scope;
 use crate::apisix::plugin::{Abort, FaultInjection, HeaderChanges, Plugins, ProxyRewrite, Retry};
 use crate::apisix::{Expr, Id, Route};
@@ -140,6 +140,8 @@ pub(super) struct Above<'a> {
     pub(super) clusters: &'a Clusters<'a>,
     /// The virtual host's own, for routes without one.
     pub(super) retry: Option<&'a Retry>,
+    /// What is configured for filters.
+    pub(super) filters: &'a Level<'a>,
 }
 
 /// A route configuration and where it applies.
@@ -155,6 +157,8 @@ pub(crate) struct Applied<'a> {
     pub(crate) websocket: bool,
     /// Whether the header that tells of a client's certificate is removed from requests.
     pub(crate) removes_client_cert: bool,
+    /// The filters of the connection managers that use it; `None` where they are not known.
+    pub(crate) filters: Option<&'a Configs>,
 }
 
 /// Translates a route configuration.
@@ -219,12 +223,18 @@ pub(crate) fn route_configuration(
             refused = Some(503);
         }
     }
-    refused = http_filter::per_route(typed_per_filter_config, at, findings).or(refused);
+    let manager = Level::manager(applied.filters);
+    let own = http_filter::per_route(typed_per_filter_config, &manager, at, findings);
+    refused = own.refused.or(refused);
     if let Some(status) = refused {
         return vec![refuse_all(applied.id, "refused", status, Scope::any_of(applied.scopes))];
     }
 
-    let above = Above { clusters, retry: None };
+    let above = Above {
+        clusters,
+        retry: None,
+        filters: &manager.below(&own.configs),
+    };
     let domains = Domains::of(virtual_hosts, *ignore_port_in_host_matching);
     let hosts: Vec<Host<'_>> = virtual_hosts
         .iter()
@@ -358,7 +368,14 @@ impl Builder<'_> {
             // What is refused is refused before anything else.
             Answer::Status(status) => plugins = answer(*status),
             Answer::Redirect(redirect) => plugins.redirect = Some(redirect.clone()),
-            Answer::Abort(abort) => plugins.fault_injection = Some(FaultInjection { abort: abort.clone() }),
+            Answer::Abort(abort) => {
+                let fault = plugins.fault_injection.take();
+                let (delay, injected) = fault.map_or((None, None), |fault| (fault.delay, fault.abort));
+                plugins.fault_injection = Some(FaultInjection {
+                    abort: injected.or_else(|| Some(abort.clone())),
+                    delay,
+                });
+            }
             Answer::Amesh(answer) => plugins.amesh_answer = Some(answer.clone()),
         }
         let forwards = matches!(entry.answer, Answer::Upstream(_) | Answer::Split(_));
@@ -409,10 +426,14 @@ fn priority(value: usize) -> i64 {
 fn answer(status: u32) -> Plugins {
     Plugins {
         fault_injection: Some(FaultInjection {
-            abort: Abort {
+            abort: Some(Abort {
                 http_status: status,
                 body: String::new(),
-            },
+                headers: BTreeMap::new(),
+                percentage: None,
+                vars: Vec::new(),
+            }),
+            delay: None,
         }),
         ..Plugins::default()
     }

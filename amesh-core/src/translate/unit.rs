@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::http_filter::Configs;
 use super::listener::{Inline, Listened, Surroundings, Use, listener};
 use super::route::{Applied, Clusters, route_configuration};
 use super::scope::Scope;
@@ -133,6 +134,7 @@ fn run_listener(
             scopes: &[used.scope],
             websocket: used.websocket,
             removes_client_cert: used.removes_client_cert,
+            filters: Some(&used.filters),
         };
         objects.extend(routes(route_configuration(
             &applied,
@@ -188,6 +190,7 @@ fn run_routes(
         findings.add(&resource::UNUSED, Path::root());
         return Vec::new();
     };
+    let filters = Configs::shared(used.iter().map(|used| &used.filters), Path::root(), findings);
     let applied = Applied {
         config,
         id: &[name],
@@ -195,6 +198,7 @@ fn run_routes(
         scopes: &scopes,
         websocket,
         removes_client_cert,
+        filters: (!used.is_empty()).then_some(&filters),
     };
     routes(route_configuration(&applied, clusters, Path::root(), findings)).collect()
 }

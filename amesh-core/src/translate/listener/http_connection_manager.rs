@@ -12,7 +12,7 @@ use super::nginx::{self, PATH};
 use super::upgrade;
 use crate::feature::{Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
-use crate::translate::http_filter::http_filters;
+use crate::translate::http_filter::{Configs, http_filters};
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "listener/http_connection_manager",
@@ -268,6 +268,7 @@ pub(super) struct Managed {
     pub(super) routes: Routes,
     pub(super) websocket: bool,
     pub(super) removes_client_cert: bool,
+    pub(super) filters: Configs,
 }
 
 /// Reads a connection manager; `tls`: its filter chain terminates TLS.
@@ -436,7 +437,7 @@ pub(super) fn http_connection_manager(
         at,
         findings,
     );
-    let mut refused = http_filters(&filters, at, findings);
+    let (mut refused, filters) = http_filters(&filters, at, findings);
     for (set, field) in [
         (strip_matching_host_port, "strip_matching_host_port"),
         (strip_trailing_host_dot, "strip_trailing_host_dot"),
@@ -472,6 +473,7 @@ pub(super) fn http_connection_manager(
         routes,
         websocket: upgrade::websocket(&upgrade_configs, at.field("upgrade_configs"), findings),
         removes_client_cert,
+        filters,
     }
 }
 

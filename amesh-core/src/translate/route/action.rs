@@ -16,6 +16,7 @@ use crate::apisix::plugin::{AmeshRetry, Plugins};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
+use crate::translate::http_filter::Configs;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/action",
@@ -233,9 +234,14 @@ pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>,
     let refuse = |rule: &'static Rule, field: &'static str| {
         (!findings.permits(rule, at.field(field), None)).then_some(Answer::Status(503))
     };
+    let mut filters = Configs::default();
     let answer = match cluster_specifier {
         Some(ClusterSpecifier::Cluster(name)) => Some(to_cluster(name, unavailable, above.clusters)),
-        Some(ClusterSpecifier::WeightedClusters(list)) => Some(weighted(list, at.field("weighted_clusters"), findings)),
+        Some(ClusterSpecifier::WeightedClusters(list)) => {
+            let shared = weighted(list, above.filters, at.field("weighted_clusters"), findings);
+            filters = shared.filters;
+            Some(shared.answer)
+        }
         Some(ClusterSpecifier::ClusterHeader(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_header"),
         Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_specifier_plugin"),
         Some(ClusterSpecifier::InlineClusterSpecifierPlugin(_)) => {
@@ -269,6 +275,7 @@ pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>,
         websocket: websocket(upgrade_configs, at, findings),
         timeout,
         plugins,
+        filters,
     }
 }
 

@@ -1,5 +1,7 @@
 //! `DirectResponseAction`: an answer without an upstream.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use envoy_types::pb::envoy::config::core::v3::DataSource;
@@ -67,6 +69,9 @@ pub(super) fn direct_response(response: &DirectResponseAction, at: Path<'_>, fin
             http_status: *status,
             // What cannot be said was reported.
             body: body.and_then(|body| String::from_utf8(body).ok()).unwrap_or_default(),
+            headers: BTreeMap::new(),
+            percentage: None,
+            vars: Vec::new(),
         });
     }
     let (text, base64) = match body.map(String::from_utf8) {

@@ -152,7 +152,9 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
         at.field("match"),
         findings,
     );
-    let mut status = http_filter::per_route(typed_per_filter_config, at, findings);
+    let own = http_filter::per_route(typed_per_filter_config, above.filters, at, findings);
+    let filters = above.filters.below(&own.configs);
+    let mut status = own.refused;
     if !route_specifiers.is_empty() && !findings.permits(&SPECIFIERS, at.field("route_specifiers"), None) {
         status = Some(503);
     }
@@ -187,13 +189,18 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
     let answer = match status {
         Some(status) => Some(Answer::Status(status)),
         None => served.answer,
-    };
+    }?;
+    let mut plugins = served.plugins;
+    if let Some(fault) = filters.below(&served.filters).fault() {
+        let answers = matches!(answer, Answer::Abort(_));
+        fault.inject(|cluster| answer.reaches(cluster), answers, &mut plugins, at, findings);
+    }
     Some(Entry {
         name: name.clone(),
         path,
         conditions,
-        answer: answer?,
-        plugins: served.plugins,
+        answer,
+        plugins,
         websocket: served.websocket,
         timeout: served.timeout,
     })
