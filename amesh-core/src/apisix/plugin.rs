@@ -1,6 +1,7 @@
 //! The plugins of a route, one file each.
 
 mod amesh_answer;
+mod amesh_fault;
 mod amesh_forward;
 mod amesh_response;
 mod amesh_retry;
@@ -15,10 +16,11 @@ mod traffic_split;
 use serde::Serialize;
 
 pub use amesh_answer::{AmeshAnswer, DirectAnswer, RedirectAnswer};
+pub use amesh_fault::{AbortFault, AmeshFault, DelayFault, Part};
 pub use amesh_forward::{AmeshForward, HostRewrite};
 pub use amesh_response::AmeshResponse;
 pub use amesh_retry::{AmeshRetry, Retry, RetryOn};
-pub use fault_injection::{Abort, FaultInjection};
+pub use fault_injection::{Abort, Delay, FaultInjection};
 pub use header::{AppendAction, Command, Format, FormatPart, HeaderAddition, HeaderStep};
 pub use path::{EscapedSlashes, PathForm, PathRewrite};
 pub use proxy_rewrite::{HeaderChanges, HeaderValues, ProxyRewrite};
@@ -29,6 +31,9 @@ pub use traffic_split::{SplitMatch, SplitRule, TrafficSplit, WeightedUpstream};
 /// The plugins of a route by name.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Plugins {
+    /// Amesh's own: injected faults.
+    #[serde(rename = "amesh-fault", skip_serializing_if = "Option::is_none")]
+    pub amesh_fault: Option<AmeshFault>,
     /// Amesh's own: answers in place of an upstream.
     #[serde(rename = "amesh-answer", skip_serializing_if = "Option::is_none")]
     pub amesh_answer: Option<AmeshAnswer>,
@@ -41,7 +46,7 @@ pub struct Plugins {
     /// Amesh's own: changes responses on their way to the client.
     #[serde(rename = "amesh-response", skip_serializing_if = "Option::is_none")]
     pub amesh_response: Option<AmeshResponse>,
-    /// Answers in place of an upstream.
+    /// Delays, and answers in place of an upstream.
     #[serde(rename = "fault-injection", skip_serializing_if = "Option::is_none")]
     pub fault_injection: Option<FaultInjection>,
     /// Changes requests before they are forwarded.

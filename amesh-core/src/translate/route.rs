@@ -26,11 +26,11 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use self::answer::Answer;
 use self::domain::{Domains, HostGroup};
 use self::entry::Entry;
-use self::header_mutation::{Changes, Level, Levels};
+use self::header_mutation::{Changes, Levels};
 use self::path::PathMatch;
 use self::policy::MIRROR;
 use self::virtual_host::{Host, virtual_host};
-use super::http_filter;
+use super::http_filter::{self, Configs};
 use super::scope::Scope;
 use crate::apisix::plugin::{Abort, AmeshAnswer, FaultInjection, PathForm, Plugins, Retry};
 use crate::apisix::{Expr, Id, Route};
@@ -142,6 +142,8 @@ pub(super) struct Above<'a> {
     /// The virtual host's own, for routes without one.
     pub(super) retry: Option<&'a Retry>,
     pub(super) headers: Levels<'a>,
+    /// What is configured for filters.
+    pub(super) filters: &'a http_filter::Level<'a>,
 }
 
 /// A route configuration and where it applies.
@@ -154,6 +156,8 @@ pub(crate) struct Applied<'a> {
     /// Where requests for it arrive; at least one.
     pub(crate) scopes: &'a [Scope],
     pub(crate) serving: Serving,
+    /// The filters of the connection managers that use it; `None` where they are not known.
+    pub(crate) filters: Option<&'a Configs>,
     pub(crate) target: Target,
 }
 
@@ -256,7 +260,9 @@ pub(crate) fn route_configuration(
             refused = Some(503);
         }
     }
-    refused = http_filter::per_route(typed_per_filter_config, at, findings).or(refused);
+    let manager = http_filter::Level::manager(applied.filters);
+    let own = http_filter::per_route(typed_per_filter_config, &manager, at, findings);
+    refused = own.refused.or(refused);
     if let Some(status) = refused {
         return vec![refuse_all(applied.id, "refused", status, Scope::any_of(applied.scopes))];
     }
@@ -267,8 +273,9 @@ pub(crate) fn route_configuration(
         headers: Levels {
             most_specific_wins: *most_specific_header_mutations_wins,
             configuration: &level,
-            host: &Level::default(),
+            host: &header_mutation::Level::default(),
         },
+        filters: &manager.below(&own.configs),
     };
     let domains = Domains::of(virtual_hosts, *ignore_port_in_host_matching);
     let hosts: Vec<Host<'_>> = virtual_hosts
@@ -403,7 +410,14 @@ impl Builder<'_> {
             // What is refused is refused before anything else.
             Answer::Status(status) => plugins = answer(*status),
             Answer::Redirect(redirect) => plugins.redirect = Some(redirect.clone()),
-            Answer::Abort(abort) => plugins.fault_injection = Some(FaultInjection { abort: abort.clone() }),
+            Answer::Abort(abort) => {
+                let fault = plugins.fault_injection.take();
+                let (delay, injected) = fault.map_or((None, None), |fault| (fault.delay, fault.abort));
+                plugins.fault_injection = Some(FaultInjection {
+                    abort: injected.or_else(|| Some(abort.clone())),
+                    delay,
+                });
+            }
             Answer::Amesh(answer) => plugins.amesh_answer = Some(answer.clone()),
         }
         let forwards = matches!(entry.answer, Answer::Upstream(_) | Answer::Split(_));
@@ -457,10 +471,8 @@ fn priority(value: usize) -> i64 {
 fn answer(status: u32) -> Plugins {
     Plugins {
         fault_injection: Some(FaultInjection {
-            abort: Abort {
-                http_status: status,
-                body: String::new(),
-            },
+            abort: Some(Abort::always(status, String::new())),
+            delay: None,
         }),
         ..Plugins::default()
     }

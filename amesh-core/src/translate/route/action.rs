@@ -17,6 +17,7 @@ use crate::apisix::plugin::{Abort, AmeshRetry, Plugins};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
+use crate::translate::http_filter::Configs;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/action",
@@ -181,9 +182,14 @@ pub(super) fn route_action(
     let refuse = |rule: &'static Rule, field: &'static str| {
         (!findings.permits(rule, at.field(field), None)).then_some(Answer::Status(503))
     };
+    let mut filters = Configs::default();
     let answer = match cluster_specifier {
         Some(ClusterSpecifier::Cluster(name)) => Some(to_cluster(name, unavailable, above.clusters)),
-        Some(ClusterSpecifier::WeightedClusters(list)) => Some(weighted(list, at.field("weighted_clusters"), findings)),
+        Some(ClusterSpecifier::WeightedClusters(list)) => {
+            let shared = weighted(list, above.filters, at.field("weighted_clusters"), findings);
+            filters = shared.filters;
+            Some(shared.answer)
+        }
         Some(ClusterSpecifier::ClusterHeader(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_header"),
         Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_specifier_plugin"),
         Some(ClusterSpecifier::InlineClusterSpecifierPlugin(_)) => {
@@ -218,6 +224,7 @@ pub(super) fn route_action(
         websocket: websocket(upgrade_configs, at, findings),
         timeout,
         plugins,
+        filters,
     }
 }
 
@@ -226,10 +233,7 @@ pub(super) fn route_action(
 fn to_cluster(name: &str, unavailable: u32, clusters: &Clusters<'_>) -> Answer {
     if unavailable != 503 && !clusters.exists(name) {
         // Given by the route as an answer of its own, so that its changes of response headers are made.
-        return Answer::Abort(Abort {
-            http_status: unavailable,
-            body: String::new(),
-        });
+        return Answer::Abort(Abort::always(unavailable, String::new()));
     }
     Answer::Upstream(Id::of(name))
 }

@@ -3,6 +3,7 @@
 use super::rewrite::Changed;
 use crate::apisix::plugin::{Abort, AmeshAnswer, Plugins, Redirect, TrafficSplit};
 use crate::apisix::{Id, Timeout};
+use crate::translate::http_filter::Configs;
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -19,6 +20,25 @@ pub(super) enum Answer {
     Amesh(AmeshAnswer),
 }
 
+impl Answer {
+    /// Whether requests go to a cluster; `None` where only some do.
+    pub(super) fn reaches(&self, cluster: &str) -> Option<bool> {
+        match self {
+            Self::Upstream(id) => Some(*id == Id::of(cluster)),
+            Self::Split(split) => {
+                let mut members = split.rules.iter().flat_map(|rule| &rule.weighted_upstreams);
+                let id = Id::of(cluster);
+                if members.any(|member| member.upstream_id == id) {
+                    None
+                } else {
+                    Some(false)
+                }
+            }
+            Self::Status(_) | Self::Redirect(_) | Self::Abort(_) | Self::Amesh(_) => Some(false),
+        }
+    }
+}
+
 /// What a route does with its requests.
 #[derive(Debug)]
 pub(super) struct Served {
@@ -32,6 +52,8 @@ pub(super) struct Served {
     pub(super) changed: Changed,
     /// What else happens to the requests.
     pub(super) plugins: Plugins,
+    /// What all members of a weighted cluster say about filters.
+    pub(super) filters: Configs,
 }
 
 impl Served {
@@ -43,6 +65,7 @@ impl Served {
             timeout: None,
             changed: Changed::default(),
             plugins: Plugins::default(),
+            filters: Configs::default(),
         }
     }
 }

@@ -156,7 +156,9 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
         at.field("match"),
         findings,
     );
-    let mut status = http_filter::per_route(typed_per_filter_config, at, findings);
+    let own = http_filter::per_route(typed_per_filter_config, above.filters, at, findings);
+    let filters = above.filters.below(&own.configs);
+    let mut status = own.refused;
     if !route_specifiers.is_empty() && !findings.permits(&SPECIFIERS, at.field("route_specifiers"), None) {
         status = Some(503);
     }
@@ -196,8 +198,7 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
     let answer = match status {
         Some(status) => Some(Answer::Status(status)),
         None => served.answer,
-    };
-    let answer = answer?;
+    }?;
     let forwards = matches!(answer, Answer::Upstream(_) | Answer::Split(_));
     let known = Known {
         route: name,
@@ -212,6 +213,10 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
         .add_to(&mut plugins, &level, known, forwards, at, findings);
     if forwards {
         served.changed.add_to(&mut plugins, findings.options().target);
+    }
+    if let Some(fault) = filters.below(&served.filters).fault() {
+        let answers = matches!(answer, Answer::Abort(_));
+        fault.inject(|cluster| answer.reaches(cluster), answers, &mut plugins, at, findings);
     }
     Some(Entry {
         name: name.clone(),

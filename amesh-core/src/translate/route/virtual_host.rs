@@ -167,7 +167,13 @@ pub(super) fn virtual_host<'a>(
             refused = Some(503);
         }
     }
-    refused = http_filter::per_route(typed_per_filter_config, at, findings).or(refused);
+    let own = http_filter::per_route(typed_per_filter_config, above.filters, at, findings);
+    refused = own.refused.or(refused);
+    let filters = above.filters.below(&own.configs);
+    let above = Above {
+        filters: &filters,
+        ..above
+    };
 
     let mut entries = Vec::with_capacity(routes.len() + 2);
     if let Some(status) = refused {

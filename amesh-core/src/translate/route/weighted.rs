@@ -14,7 +14,7 @@ use crate::apisix::Id;
 use crate::apisix::plugin::{SplitMatch, SplitRule, TrafficSplit, WeightedUpstream};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
-use crate::translate::http_filter;
+use crate::translate::http_filter::{self, Configs, Level};
 use crate::translate::value::fraction::{Digits, WHOLE, below};
 
 pub(crate) static FEATURE: Feature = Feature {
@@ -102,8 +102,15 @@ static HOST_REWRITE: Rule = Rule::new(
 /// The most upstreams that a rule of `traffic-split` takes.
 const MOST: usize = 20;
 
+/// Requests that are shared out.
+pub(super) struct Shared {
+    pub(super) answer: Answer,
+    /// What all members say about filters.
+    pub(super) filters: Configs,
+}
+
 /// What becomes of requests that are shared out.
-pub(super) fn weighted(list: &WeightedCluster, at: Path<'_>, findings: &Findings) -> Answer {
+pub(super) fn weighted(list: &WeightedCluster, filters: &Level<'_>, at: Path<'_>, findings: &Findings) -> Shared {
     #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
     let WeightedCluster {
         clusters,
@@ -119,6 +126,7 @@ pub(super) fn weighted(list: &WeightedCluster, at: Path<'_>, findings: &Findings
     let mut refused = None;
     // traffic-split keeps only the last weight of an upstream that comes twice.
     let mut weights: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut members = Vec::new();
     for (index, cluster) in clusters.iter().enumerate() {
         let at_cluster = at.field("clusters");
         let at_cluster = at_cluster.index(index);
@@ -145,7 +153,8 @@ pub(super) fn weighted(list: &WeightedCluster, at: Path<'_>, findings: &Findings
         if let Some(HostRewriteSpecifier::HostRewriteLiteral(_)) = host_rewrite_specifier {
             findings.add(&HOST_REWRITE, at_cluster.field("host_rewrite_literal"));
         }
-        refused = refused.or(http_filter::per_route(typed_per_filter_config, at_cluster, findings));
+        let own = http_filter::per_route(typed_per_filter_config, filters, at_cluster, findings);
+        refused = refused.or(own.refused);
         if metadata_match.is_some() && !findings.permits(&METADATA_MATCH, at_cluster.field("metadata_match"), None) {
             refused = Some(503);
         }
@@ -158,16 +167,19 @@ pub(super) fn weighted(list: &WeightedCluster, at: Path<'_>, findings: &Findings
         // Envoy never picks a member of weight zero; APISIX does when all are.
         let weight = weight.as_ref().map_or(0, |weight| weight.value);
         if weight > 0 {
+            members.push((index, own.configs));
             *weights.entry(name).or_default() += u64::from(weight);
         }
     }
-    if let Some(status) = refused {
-        return Answer::Status(status);
-    }
-    match weights.iter().next() {
-        None => Answer::Status(503),
-        Some((name, _)) if weights.len() == 1 => Answer::Upstream(Id::of(name)),
-        Some(_) => Answer::Split(TrafficSplit { rules: rules(&weights) }),
+    let answer = match (refused, weights.iter().next()) {
+        (Some(status), _) => Answer::Status(status),
+        (None, None) => Answer::Status(503),
+        (None, Some((name, _))) if weights.len() == 1 => Answer::Upstream(Id::of(name)),
+        (None, Some(_)) => Answer::Split(TrafficSplit { rules: rules(&weights) }),
+    };
+    Shared {
+        answer,
+        filters: Configs::of_members(&members, at.field("clusters"), findings),
     }
 }
 
