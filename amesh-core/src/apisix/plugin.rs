@@ -1,8 +1,10 @@
 //! The plugins of a route, one file each.
 
 mod amesh_answer;
+mod amesh_cors;
 mod amesh_fault;
 mod amesh_retry;
+mod cors;
 mod fault_injection;
 mod proxy_rewrite;
 mod redirect;
@@ -11,8 +13,10 @@ mod traffic_split;
 use serde::Serialize;
 
 pub use amesh_answer::{AmeshAnswer, DirectAnswer, PathRewrite, RedirectAnswer};
+pub use amesh_cors::AmeshCors;
 pub use amesh_fault::{AbortFault, AmeshFault, DelayFault, Part};
 pub use amesh_retry::{AmeshRetry, Retry, RetryOn};
+pub use cors::Cors;
 pub use fault_injection::{Abort, Delay, FaultInjection};
 pub use proxy_rewrite::{HeaderChanges, ProxyRewrite};
 pub use redirect::Redirect;
@@ -27,9 +31,15 @@ pub struct Plugins {
     /// Amesh's own: answers in place of an upstream.
     #[serde(rename = "amesh-answer", skip_serializing_if = "Option::is_none")]
     pub amesh_answer: Option<AmeshAnswer>,
+    /// Amesh's own: cross-origin requests.
+    #[serde(rename = "amesh-cors", skip_serializing_if = "Option::is_none")]
+    pub amesh_cors: Option<AmeshCors>,
     /// Amesh's own: how long a request may take and when it is tried again.
     #[serde(rename = "amesh-retry", skip_serializing_if = "Option::is_none")]
     pub amesh_retry: Option<AmeshRetry>,
+    /// Cross-origin requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
     /// Delays, and answers in place of an upstream.
     #[serde(rename = "fault-injection", skip_serializing_if = "Option::is_none")]
     pub fault_injection: Option<FaultInjection>,

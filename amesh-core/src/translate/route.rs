@@ -29,6 +29,7 @@ use self::header_mutation::{Changes, HEADERS};
 use self::path::PathMatch;
 use self::policy::MIRROR;
 use self::virtual_host::{Host, virtual_host};
+use super::http_filter::cors::Policy;
 use super::http_filter::{self, Configs, Level};
 use super::scope::Scope;
 use crate::apisix::plugin::{Abort, FaultInjection, HeaderChanges, Plugins, ProxyRewrite, Retry};
@@ -142,6 +143,8 @@ pub(super) struct Above<'a> {
     pub(super) retry: Option<&'a Retry>,
     /// What is configured for filters.
     pub(super) filters: &'a Level<'a>,
+    /// The CORS policy of the virtual host in the field that the filter's own configuration replaced.
+    pub(super) cors: Option<&'a Policy>,
 }
 
 /// A route configuration and where it applies.
@@ -234,6 +237,7 @@ pub(crate) fn route_configuration(
         clusters,
         retry: None,
         filters: &manager.below(&own.configs),
+        cors: None,
     };
     let domains = Domains::of(virtual_hosts, *ignore_port_in_host_matching);
     let hosts: Vec<Host<'_>> = virtual_hosts
@@ -378,7 +382,7 @@ impl Builder<'_> {
             }
             Answer::Amesh(answer) => plugins.amesh_answer = Some(answer.clone()),
         }
-        let forwards = matches!(entry.answer, Answer::Upstream(_) | Answer::Split(_));
+        let forwards = entry.answer.forwards();
         if forwards && self.applied.removes_client_cert {
             plugins.proxy_rewrite = Some(ProxyRewrite {
                 use_real_request_uri_unsafe: true,

@@ -6,7 +6,7 @@ use envoy_types::pb::envoy::config::route::v3::route_action::{
 };
 
 use super::answer::{Answer, Served};
-use super::policy::{CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
+use super::policy::{HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
 use super::retry;
 use super::timeout::limits;
 use super::weighted::{METADATA_MATCH, weighted};
@@ -17,6 +17,7 @@ use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
 use crate::translate::http_filter::Configs;
+use crate::translate::http_filter::cors::older_policy;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/action",
@@ -59,7 +60,7 @@ pub(crate) static FEATURE: Feature = Feature {
                     "says which rate limits apply, none of which is carried over",
                 ),
                 unsupported("hash_policy", &HASH),
-                unsupported("cors", &CORS),
+                exact("cors", "cors").amesh_exact("amesh-cors"),
                 exact("upgrade_configs", "route.enable_websocket"),
                 unsupported("internal_redirect_policy", &INTERNAL_REDIRECT),
                 unsupported("internal_redirect_action", &INTERNAL_REDIRECT),
@@ -217,7 +218,9 @@ pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>,
     );
     findings.add_if(!rate_limits.is_empty(), &RATE_LIMIT, at.field("rate_limits"));
     findings.add_if(!hash_policy.is_empty(), &HASH, at.field("hash_policy"));
-    findings.add_if(cors.is_some(), &CORS, at.field("cors"));
+    let cors = cors
+        .as_ref()
+        .map(|policy| older_policy(policy, at.field("cors"), findings));
     findings.add_if(
         internal_redirect_policy.is_some(),
         &INTERNAL_REDIRECT,
@@ -276,6 +279,7 @@ pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>,
         timeout,
         plugins,
         filters,
+        cors,
     }
 }
 

@@ -191,7 +191,14 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
         None => served.answer,
     }?;
     let mut plugins = served.plugins;
-    if let Some(fault) = filters.below(&served.filters).fault() {
+    let filters = filters.below(&served.filters);
+    let older: Vec<_> = served.cors.as_ref().into_iter().chain(above.cors).collect();
+    if answer.forwards()
+        && let Some(policy) = filters.cors(&older)
+    {
+        policy.apply(&mut plugins, findings);
+    }
+    if let Some(fault) = filters.fault() {
         let answers = matches!(answer, Answer::Abort(_));
         fault.inject(|cluster| answer.reaches(cluster), answers, &mut plugins, at, findings);
     }
