@@ -74,10 +74,12 @@ pub(crate) static FEATURES: &[&Feature] = &[
     &route::query::FEATURE,
     &route::redirect::FEATURE,
     &route::retry::FEATURE,
+    &route::rewrite::FEATURE,
     &route::timeout::FEATURE,
     &route::virtual_host::FEATURE,
     &route::weighted::FEATURE,
     &value::address::FEATURE,
+    &value::format::FEATURE,
     &value::fraction::FEATURE,
     &value::string_match::FEATURE,
 ];

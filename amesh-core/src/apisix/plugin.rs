@@ -3,23 +3,33 @@
 mod amesh_answer;
 mod amesh_cors;
 mod amesh_fault;
+mod amesh_forward;
+mod amesh_response;
 mod amesh_retry;
 mod cors;
 mod fault_injection;
+mod header;
+mod path;
 mod proxy_rewrite;
 mod redirect;
+mod response_rewrite;
 mod traffic_split;
 
 use serde::Serialize;
 
-pub use amesh_answer::{AmeshAnswer, DirectAnswer, PathRewrite, RedirectAnswer};
+pub use amesh_answer::{AmeshAnswer, DirectAnswer, RedirectAnswer};
 pub use amesh_cors::AmeshCors;
 pub use amesh_fault::{AbortFault, AmeshFault, DelayFault, Part};
+pub use amesh_forward::{AmeshForward, HostRewrite};
+pub use amesh_response::AmeshResponse;
 pub use amesh_retry::{AmeshRetry, Retry, RetryOn};
 pub use cors::Cors;
 pub use fault_injection::{Abort, Delay, FaultInjection};
-pub use proxy_rewrite::{HeaderChanges, ProxyRewrite};
+pub use header::{AppendAction, Command, Format, FormatPart, HeaderAddition, HeaderStep};
+pub use path::{EscapedSlashes, PathForm, PathRewrite};
+pub use proxy_rewrite::{HeaderChanges, HeaderValues, ProxyRewrite};
 pub use redirect::Redirect;
+pub use response_rewrite::{ResponseHeaderChanges, ResponseRewrite};
 pub use traffic_split::{SplitMatch, SplitRule, TrafficSplit, WeightedUpstream};
 
 /// The plugins of a route by name.
@@ -37,6 +47,12 @@ pub struct Plugins {
     /// Amesh's own: how long a request may take and when it is tried again.
     #[serde(rename = "amesh-retry", skip_serializing_if = "Option::is_none")]
     pub amesh_retry: Option<AmeshRetry>,
+    /// Amesh's own: changes requests on their way to an upstream.
+    #[serde(rename = "amesh-forward", skip_serializing_if = "Option::is_none")]
+    pub amesh_forward: Option<AmeshForward>,
+    /// Amesh's own: changes responses on their way to the client.
+    #[serde(rename = "amesh-response", skip_serializing_if = "Option::is_none")]
+    pub amesh_response: Option<AmeshResponse>,
     /// Cross-origin requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cors: Option<Cors>,
@@ -49,6 +65,9 @@ pub struct Plugins {
     /// Sends clients elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redirect: Option<Redirect>,
+    /// Changes responses before clients get them.
+    #[serde(rename = "response-rewrite", skip_serializing_if = "Option::is_none")]
+    pub response_rewrite: Option<ResponseRewrite>,
     /// Shares requests out among upstreams.
     #[serde(rename = "traffic-split", skip_serializing_if = "Option::is_none")]
     pub traffic_split: Option<TrafficSplit>,

@@ -20,6 +20,7 @@ use self::address::{Binding, Neighbours, binding, conditions, host_names};
 use self::filter_chain::{HttpChain, Siblings, filter_chain, is_plaintext, permits_ambiguity};
 use self::http_connection_manager::{Managed, Routes, http_connection_manager};
 use super::http_filter::Configs;
+use super::route::Serving;
 use super::route::refuse_all;
 use super::scope::Scope;
 use crate::apisix::{Expr, Operator, Route, Value};
@@ -209,9 +210,7 @@ pub(crate) struct Listened {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Use {
     pub(crate) scope: Scope,
-    pub(crate) websocket: bool,
-    /// Whether the header that tells of a client's certificate is removed from requests.
-    pub(crate) removes_client_cert: bool,
+    pub(crate) serving: Serving,
     /// The connection manager's filters.
     pub(crate) filters: Configs,
 }
@@ -362,8 +361,7 @@ pub(crate) fn listener(listener: &Listener, around: &Surroundings<'_>, findings:
         let at_manager = at_filter.field("typed_config");
         let Managed {
             routes,
-            websocket,
-            removes_client_cert,
+            serving,
             filters,
         } = http_connection_manager(chain.manager, chain.tls, at_manager, findings);
         let twins = shapes
@@ -380,8 +378,7 @@ pub(crate) fn listener(listener: &Listener, around: &Surroundings<'_>, findings:
         let scope = Scope::any_of(&places).into_iter().chain(chain.conditions).collect();
         let used = Use {
             scope: Scope(scope),
-            websocket,
-            removes_client_cert,
+            serving,
             filters,
         };
         match (refused, routes) {

@@ -8,6 +8,7 @@
 
 local journal = require("amesh.journal")
 local kind_of = require("amesh.kind")
+local manifest = require("amesh.manifest")
 
 local ipairs = ipairs
 local next = next
@@ -130,7 +131,7 @@ function _M.new(deps)
         local version, keys
         for _ = 1, READ_AGAIN do
             version = journal.version(versions)
-            keys = version and config:get_keys(0) or {}
+            keys = version and manifest.keys(config) or {}
             state.everything = read_values(config, keys, kept)
             if not version or journal.settled(versions, version) then
                 break
@@ -149,7 +150,7 @@ function _M.new(deps)
             local function this(kind)
                 return kind == obj.key
             end
-            apply_values(obj, read_values(config, config:get_keys(0), this)[obj.key])
+            apply_values(obj, read_values(config, manifest.keys(config), this)[obj.key])
         else
             apply_values(obj, read_everything()[obj.key])
             if not state.applied and obj.key == STARTING_KIND then
@@ -260,7 +261,7 @@ function _M.new(deps)
 
         local full = keys == nil
         if full then
-            keys = config:get_keys(0)
+            keys = manifest.keys(config)
             -- A writer never leaves the dictionary empty: whoever emptied it did not mean to say that nothing exists.
             if not next(keys) then
                 return nil, "the dictionary is empty, what was read before stays"

@@ -1,5 +1,6 @@
 --- A plugin as APISIX runs it, with a request and a response of the test's own.
 
+local headers = require("amesh.plugin.headers")
 local condition = require("amesh.plugin.condition")
 local pcre = require("router.pcre")
 local plugin = require("amesh.plugin")
@@ -13,8 +14,41 @@ function _M.nginx(request)
     local nginx = {response = {headers = {}}, request = request}
     function nginx.var(_, name) return request.var and request.var[name] end
     function nginx.target() return request.target or "/" end
-    function nginx.request_header(_, name) return request.headers and request.headers[name:lower()] end
+    function nginx.request_header(_, name)
+        local value = request.headers and request.headers[name:lower()]
+        return type(value) == "table" and value[1] or value
+    end
     function nginx.set_response_header(name, value) nginx.response.headers[name:lower()] = value end
+    function nginx.path(ctx) return ctx.amesh_path or nginx.target(ctx) end
+    function nginx.host(ctx) return ctx.amesh_host or nginx.var(ctx, "http_host") end
+    -- The tests that need a pattern run in a real APISIX.
+    function nginx.replace_all(text, pattern, put)
+        if pattern == "one" then
+            return (text:gsub(pattern, put))
+        end
+        return text
+    end
+    function nginx.set_upstream_path(_, path) nginx.response.path = path end
+    function nginx.set_upstream_host(_, host) nginx.response.host = host end
+    function nginx.node_name() return request.node end
+    function nginx.is_grpc() return request.grpc end
+    function nginx.set_grpc_path(path) nginx.response.grpc_path = path end
+    function nginx.response_header(name)
+        local value = nginx.response.headers[name]
+        return type(value) == "table" and value[1] or value
+    end
+    function nginx.status() return tostring(nginx.response.status) end
+    function nginx.start_time() return request.time end
+    nginx.request_headers = {
+        one_line = headers.ONE_REQUEST_LINE,
+        get = function(_, name) return request.headers[name] end,
+        set = function(_, name, value) request.headers[name] = value end,
+    }
+    nginx.response_headers = {
+        one_line = headers.ONE_RESPONSE_LINE,
+        get = function(_, name) return nginx.response.headers[name] end,
+        set = function(_, name, value) nginx.response.headers[name] = value ~= "" and value or nil end,
+    }
     function nginx.answer(status, body, content_type)
         nginx.response.status, nginx.response.body = status, body
         nginx.response.headers["content-type"] = content_type
@@ -43,6 +77,18 @@ function _M.answer(module, conf, request)
     local returned = made.rewrite(conf, {})
     assert(returned == nil, "a phase returns nothing")
     return nginx.response.status, nginx.response.body, nginx.response.headers
+end
+
+
+--- Runs a phase of a plugin; gives what `nginx` stands for and APISIX's context.
+function _M.run(module, phase, conf, request, response)
+    local nginx = _M.nginx(request)
+    nginx.response = response or nginx.response
+    local made = plugin.of(module, nginx)
+    assert(made.check_schema(conf))
+    local ctx = {}
+    made[phase](conf, ctx)
+    return nginx, ctx
 end
 
 

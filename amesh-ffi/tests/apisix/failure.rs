@@ -327,7 +327,7 @@ spec:
 /// Without the plugin that weights need.
 fn config(istiod: &Istiod, socket: &Path) -> String {
     let config = package(istiod, &GATEWAY, socket);
-    format!("{config}plugins: [fault-injection, proxy-rewrite, amesh-status]\n")
+    format!("{config}plugins: [fault-injection, proxy-rewrite, redirect]\n")
 }
 
 #[test]

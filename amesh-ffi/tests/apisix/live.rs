@@ -44,6 +44,7 @@ pub(crate) const fn with(host: &'static str, path: &'static str, headers: &'stat
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    pub(crate) location: Option<String>,
     /// The workload that answered, and the path that it was asked for.
     pub(crate) workload: Option<(String, String)>,
 }
@@ -168,10 +169,12 @@ impl Live {
             let wire = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n");
             let response = Client::new(apisix.address()).send("GET", wire.as_bytes());
             let response = response.unwrap_or_else(|error| panic!("{error}: {request:?}"));
+            let location = response.header("location").map(str::to_owned);
             let text = String::from_utf8(response.body).expect("a text");
             let workload = text.split_once('\n').filter(|_| response.status == 200);
             Answer {
                 status: response.status,
+                location,
                 workload: workload.map(|(name, path)| (name.to_owned(), path.to_owned())),
             }
         })
@@ -179,7 +182,7 @@ impl Live {
 
     /// Waits until both answer that status, a workload's name or nothing, and alike in everything else, several times in a
     /// row.
-    pub(crate) fn answers(&self, request: Request, status: u16, workload: &str) {
+    pub(crate) fn answers(&self, request: Request, status: u16, workload: &str) -> Answer {
         let expected = |answer: &Answer| {
             let name = answer.workload.as_ref().map_or("", |(name, _)| name);
             answer.status == status && name == workload
@@ -192,7 +195,9 @@ impl Live {
             })
         };
         assert!(wait_until(holds), "{request:?} is not {status} {workload}: {last:?}");
-        println!("{}: {request:?} -> {:?}", self.name, last[0]);
+        let [answer, _] = last;
+        println!("{}: {request:?} -> {answer:?}", self.name);
+        answer
     }
 
     /// Waits until both ask these workloads and no others. Of idle ones APISIX's `least_conn`, what Istio's default becomes,

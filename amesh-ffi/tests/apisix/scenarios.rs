@@ -151,8 +151,9 @@ fn ingress_gateway() {
     live.answers(to("other.example.com", "/productpage"), 404, "");
     live.answers(to("reviews.bookinfo.example.com", "/external/1"), 404, "");
     live.among(with("reviews.bookinfo.example.com", "/external/1", KEY), &ALL);
-    // A redirect to HTTPS is not carried over, and what it guards is refused.
-    live.answers(to("secure.example.com", "/a?b=c"), 403, "");
+    // In plain text there is nothing but the way to HTTPS.
+    let away = live.answers(to("secure.example.com", "/a?b=c"), 301, "");
+    assert_eq!(away.location.as_deref(), Some("https://secure.example.com/a?b=c"));
 
     // Another path, and another value of a header.
     live.edit("gateway.yaml", "exact: /productpage", "exact: /page");

@@ -35,6 +35,20 @@ pub struct Abort {
     pub vars: Vec<Vec<Expr>>,
 }
 
+impl Abort {
+    /// An answer for every request, without headers of its own.
+    #[must_use]
+    pub const fn always(http_status: u32, body: String) -> Self {
+        Self {
+            http_status,
+            body,
+            headers: BTreeMap::new(),
+            percentage: None,
+            vars: Vec::new(),
+        }
+    }
+}
+
 /// A delay.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Delay {

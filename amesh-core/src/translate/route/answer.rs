@@ -1,5 +1,6 @@
 //! What becomes of the requests that a route takes.
 
+use super::rewrite::Changed;
 use crate::apisix::plugin::{Abort, AmeshAnswer, Plugins, Redirect, TrafficSplit};
 use crate::apisix::{Id, Timeout};
 use crate::translate::http_filter::Configs;
@@ -53,6 +54,8 @@ pub(super) struct Served {
     pub(super) websocket: Option<bool>,
     /// `None`: the upstream's own.
     pub(super) timeout: Option<Timeout>,
+    /// Path and host on the way to the upstream.
+    pub(super) changed: Changed,
     /// What else happens to the requests.
     pub(super) plugins: Plugins,
     /// What all members of a weighted cluster say about filters.
@@ -68,6 +71,7 @@ impl Served {
             answer,
             websocket: None,
             timeout: None,
+            changed: Changed::default(),
             plugins: Plugins::default(),
             filters: Configs::default(),
             cors: None,

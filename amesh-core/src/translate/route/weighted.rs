@@ -10,7 +10,6 @@ use envoy_types::pb::envoy::config::route::v3::weighted_cluster::cluster_weight:
 use envoy_types::pb::envoy::config::route::v3::weighted_cluster::{ClusterWeight, RandomValueSpecifier};
 
 use super::answer::Answer;
-use super::header_mutation::{self, Changes, HEADERS};
 use crate::apisix::Id;
 use crate::apisix::plugin::{SplitMatch, SplitRule, TrafficSplit, WeightedUpstream};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
@@ -82,6 +81,15 @@ static CLUSTER_HEADER: Rule = Rule::new(
     "name the clusters; or permit the rule to share the requests out among the named ones",
 );
 
+static HEADERS: Rule = Rule::new(
+    "weighted-cluster-headers",
+    Outcome::LeftOut,
+    "a member of a weighted set changes no headers of its own",
+    "Envoy can change headers for one member of a weighted set. APISIX's traffic-split plugin cannot: upstreams and \
+     clients get the headers as the route leaves them.",
+    "use routes of their own for the members",
+);
+
 static HOST_REWRITE: Rule = Rule::new(
     "weighted-cluster-host-rewrite",
     Outcome::LeftOut,
@@ -134,13 +142,14 @@ pub(super) fn weighted(list: &WeightedCluster, filters: &Level<'_>, at: Path<'_>
             typed_per_filter_config,
             host_rewrite_specifier,
         } = cluster;
-        let headers = Changes {
-            request_headers_to_add,
-            request_headers_to_remove,
-            response_headers_to_add,
-            response_headers_to_remove,
-        };
-        header_mutation::report(&headers, at_cluster, findings);
+        for (set, field) in [
+            (!request_headers_to_add.is_empty(), "request_headers_to_add"),
+            (!request_headers_to_remove.is_empty(), "request_headers_to_remove"),
+            (!response_headers_to_add.is_empty(), "response_headers_to_add"),
+            (!response_headers_to_remove.is_empty(), "response_headers_to_remove"),
+        ] {
+            findings.add_if(set, &HEADERS, at_cluster.field(field));
+        }
         if let Some(HostRewriteSpecifier::HostRewriteLiteral(_)) = host_rewrite_specifier {
             findings.add(&HOST_REWRITE, at_cluster.field("host_rewrite_literal"));
         }
