@@ -1,10 +1,12 @@
 //! The plugins of a route, one file each.
 
 mod amesh_answer;
+mod amesh_cors;
 mod amesh_fault;
 mod amesh_forward;
 mod amesh_response;
 mod amesh_retry;
+mod cors;
 mod fault_injection;
 mod header;
 mod path;
@@ -16,10 +18,12 @@ mod traffic_split;
 use serde::Serialize;
 
 pub use amesh_answer::{AmeshAnswer, DirectAnswer, RedirectAnswer};
+pub use amesh_cors::AmeshCors;
 pub use amesh_fault::{AbortFault, AmeshFault, DelayFault, Part};
 pub use amesh_forward::{AmeshForward, HostRewrite};
 pub use amesh_response::AmeshResponse;
 pub use amesh_retry::{AmeshRetry, Retry, RetryOn};
+pub use cors::Cors;
 pub use fault_injection::{Abort, Delay, FaultInjection};
 pub use header::{AppendAction, Command, Format, FormatPart, HeaderAddition, HeaderStep};
 pub use path::{EscapedSlashes, PathForm, PathRewrite};
@@ -37,6 +41,9 @@ pub struct Plugins {
     /// Amesh's own: answers in place of an upstream.
     #[serde(rename = "amesh-answer", skip_serializing_if = "Option::is_none")]
     pub amesh_answer: Option<AmeshAnswer>,
+    /// Amesh's own: cross-origin requests.
+    #[serde(rename = "amesh-cors", skip_serializing_if = "Option::is_none")]
+    pub amesh_cors: Option<AmeshCors>,
     /// Amesh's own: how long a request may take and when it is tried again.
     #[serde(rename = "amesh-retry", skip_serializing_if = "Option::is_none")]
     pub amesh_retry: Option<AmeshRetry>,
@@ -46,6 +53,9 @@ pub struct Plugins {
     /// Amesh's own: changes responses on their way to the client.
     #[serde(rename = "amesh-response", skip_serializing_if = "Option::is_none")]
     pub amesh_response: Option<AmeshResponse>,
+    /// Cross-origin requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
     /// Delays, and answers in place of an upstream.
     #[serde(rename = "fault-injection", skip_serializing_if = "Option::is_none")]
     pub fault_injection: Option<FaultInjection>,

@@ -4,6 +4,7 @@
 //! Envoy's own machinery (the router), or it may refuse a request. What may refuse one and is not carried over refuses
 //! every request, and so does every filter that Amesh does not know.
 
+pub(crate) mod cors;
 pub(crate) mod fault;
 mod level;
 pub(crate) mod rbac;
@@ -12,6 +13,7 @@ pub(crate) mod table;
 use std::collections::{BTreeMap, HashMap};
 
 use envoy_types::pb::envoy::config::route::v3::FilterConfig;
+use envoy_types::pb::envoy::extensions::filters::http::cors::v3::{Cors, CorsPolicy};
 use envoy_types::pb::envoy::extensions::filters::http::fault::v3::HttpFault;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
@@ -159,8 +161,16 @@ pub(crate) fn http_filters(filters: &[HttpFilter], at: Path<'_>, findings: &Find
 
 /// What a configuration of a filter that is carried over says; `None` where it is of another filter or cannot be read.
 fn carried(config: &Any, at: Path<'_>, findings: &Findings) -> Option<Config> {
-    let fault = extension::decode::<HttpFault>(config)?.ok()?;
-    Some(Config::Fault(Box::new(fault::fault(&fault, at, findings))))
+    if let Some(fault) = extension::decode::<HttpFault>(config) {
+        let fault = fault::fault(&fault.ok()?, at, findings);
+        return Some(Config::Fault(Box::new(fault)));
+    }
+    if let Some(policy) = extension::decode::<CorsPolicy>(config) {
+        let policy = cors::policy(&policy.ok()?, at, findings);
+        return Some(Config::Cors(Some(Box::new(policy))));
+    }
+    extension::decode::<Cors>(config)?.ok()?;
+    Some(Config::Cors(None))
 }
 
 fn one(name: &str, config: &Any, is_optional: bool, at: Path<'_>, findings: &Findings) -> Option<u32> {

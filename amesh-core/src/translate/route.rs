@@ -30,7 +30,8 @@ use self::header_mutation::{Changes, Levels};
 use self::path::PathMatch;
 use self::policy::MIRROR;
 use self::virtual_host::{Host, virtual_host};
-use super::http_filter::{self, Configs};
+use super::http_filter::cors::Policy;
+use super::http_filter::{self, Configs, Level};
 use super::scope::Scope;
 use crate::apisix::plugin::{Abort, AmeshAnswer, FaultInjection, PathForm, Plugins, Retry};
 use crate::apisix::{Expr, Id, Route};
@@ -143,7 +144,9 @@ pub(super) struct Above<'a> {
     pub(super) retry: Option<&'a Retry>,
     pub(super) headers: Levels<'a>,
     /// What is configured for filters.
-    pub(super) filters: &'a http_filter::Level<'a>,
+    pub(super) filters: &'a Level<'a>,
+    /// The CORS policy of the virtual host in the field that the filter's own configuration replaced.
+    pub(super) cors: Option<&'a Policy>,
 }
 
 /// A route configuration and where it applies.
@@ -260,7 +263,7 @@ pub(crate) fn route_configuration(
             refused = Some(503);
         }
     }
-    let manager = http_filter::Level::manager(applied.filters);
+    let manager = Level::manager(applied.filters);
     let own = http_filter::per_route(typed_per_filter_config, &manager, at, findings);
     refused = own.refused.or(refused);
     if let Some(status) = refused {
@@ -276,6 +279,7 @@ pub(crate) fn route_configuration(
             host: &header_mutation::Level::default(),
         },
         filters: &manager.below(&own.configs),
+        cors: None,
     };
     let domains = Domains::of(virtual_hosts, *ignore_port_in_host_matching);
     let hosts: Vec<Host<'_>> = virtual_hosts
@@ -420,7 +424,7 @@ impl Builder<'_> {
             }
             Answer::Amesh(answer) => plugins.amesh_answer = Some(answer.clone()),
         }
-        let forwards = matches!(entry.answer, Answer::Upstream(_) | Answer::Split(_));
+        let forwards = entry.answer.forwards();
         let serving = self.applied.serving;
         if forwards && serving.removes_client_cert {
             header_mutation::remove_first(&mut plugins, CLIENT_CERTIFICATE, self.applied.target);

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use super::cors::Policy;
 use super::fault::Fault;
 use crate::finding::{Findings, Outcome, Path, Rule};
 
@@ -38,6 +39,18 @@ pub(crate) enum Config {
     /// A connection manager has the filter, without anything of its own.
     On,
     Fault(Box<Fault>),
+    /// The connection manager's has no policy.
+    Cors(Option<Box<Policy>>),
+}
+
+impl Config {
+    /// Whether a filter does anything to requests that nothing more specific configures it for.
+    fn does_something(&self) -> bool {
+        match self {
+            Self::Off | Self::On | Self::Cors(None) => false,
+            Self::Fault(_) | Self::Cors(Some(_)) => true,
+        }
+    }
 }
 
 /// What a level says about filters that are carried over, by their names.
@@ -84,7 +97,7 @@ impl Configs {
                     }
                     // Where the filter is missing it does nothing, which is what most say of it.
                     Entry::Vacant(entry) => {
-                        if *config != Config::On {
+                        if config.does_something() {
                             findings.add_with(&DIFFER, at, name.clone());
                         }
                         entry.insert(Config::On);
@@ -92,7 +105,7 @@ impl Configs {
                 }
             }
             for (name, config) in &mut shared.0 {
-                if *config != Config::On && !other.0.contains_key(name) {
+                if config.does_something() && !other.0.contains_key(name) {
                     findings.add_with(&DIFFER, at, name.clone());
                     *config = Config::On;
                 }
@@ -155,7 +168,34 @@ impl<'a> Level<'a> {
     pub(crate) fn fault(&self) -> Option<&'a Fault> {
         self.effective().into_values().find_map(|config| match config {
             Config::Fault(fault) => Some(&**fault),
-            Config::Off | Config::On => None,
+            Config::Off | Config::On | Config::Cors(_) => None,
         })
+    }
+
+    /// The CORS policy of a route that forwards requests. `older` are those in the fields that the filter's own
+    /// configuration replaced, the most specific one first.
+    pub(crate) fn cors(&self, older: &[&Policy]) -> Option<Policy> {
+        let effective = self.effective();
+        let mut filter = effective
+            .iter()
+            .filter_map(|(name, config)| matches!(config, Config::Cors(_)).then_some(*name));
+        let policies: Vec<&Policy> = match filter.next() {
+            Some(name) => {
+                let own = self.upwards().filter_map(|configs| match configs.0.get(name) {
+                    Some(Config::Cors(Some(policy))) => Some(&**policy),
+                    _ => None,
+                });
+                own.collect()
+            }
+            // Only a connection manager that has the filter reads the other policies.
+            None if self.knows_manager() || effective.values().any(|config| **config == Config::Off) => return None,
+            None => Vec::new(),
+        };
+        let policies = if policies.is_empty() { older } else { &policies };
+        (!policies.is_empty()).then(|| Policy::together(policies))
+    }
+
+    fn knows_manager(&self) -> bool {
+        self.above.map_or(self.configs.is_some(), Self::knows_manager)
     }
 }

@@ -6,7 +6,7 @@ use envoy_types::pb::envoy::config::route::v3::route_action::{
 };
 
 use super::answer::{Answer, Served};
-use super::policy::{CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
+use super::policy::{HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
 use super::retry;
 use super::rewrite::{Matched, rewrite};
 use super::timeout::limits;
@@ -18,6 +18,7 @@ use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
 use crate::translate::http_filter::Configs;
+use crate::translate::http_filter::cors::older_policy;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/action",
@@ -50,7 +51,7 @@ pub(crate) static FEATURE: Feature = Feature {
                     "says which rate limits apply, none of which is carried over",
                 ),
                 unsupported("hash_policy", &HASH),
-                unsupported("cors", &CORS),
+                exact("cors", "cors").amesh_exact("amesh-cors"),
                 exact("upgrade_configs", "route.enable_websocket"),
                 unsupported("internal_redirect_policy", &INTERNAL_REDIRECT),
                 unsupported("internal_redirect_action", &INTERNAL_REDIRECT),
@@ -165,7 +166,9 @@ pub(super) fn route_action(
     );
     findings.add_if(!rate_limits.is_empty(), &RATE_LIMIT, at.field("rate_limits"));
     findings.add_if(!hash_policy.is_empty(), &HASH, at.field("hash_policy"));
-    findings.add_if(cors.is_some(), &CORS, at.field("cors"));
+    let cors = cors
+        .as_ref()
+        .map(|policy| older_policy(policy, at.field("cors"), findings));
     findings.add_if(
         internal_redirect_policy.is_some(),
         &INTERNAL_REDIRECT,
@@ -225,6 +228,7 @@ pub(super) fn route_action(
         timeout,
         plugins,
         filters,
+        cors,
     }
 }
 

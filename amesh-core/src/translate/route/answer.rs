@@ -4,6 +4,7 @@ use super::rewrite::Changed;
 use crate::apisix::plugin::{Abort, AmeshAnswer, Plugins, Redirect, TrafficSplit};
 use crate::apisix::{Id, Timeout};
 use crate::translate::http_filter::Configs;
+use crate::translate::http_filter::cors::Policy;
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -21,6 +22,11 @@ pub(super) enum Answer {
 }
 
 impl Answer {
+    /// Whether requests are forwarded.
+    pub(super) fn forwards(&self) -> bool {
+        matches!(self, Self::Upstream(_) | Self::Split(_))
+    }
+
     /// Whether requests go to a cluster; `None` where only some do.
     pub(super) fn reaches(&self, cluster: &str) -> Option<bool> {
         match self {
@@ -54,6 +60,8 @@ pub(super) struct Served {
     pub(super) plugins: Plugins,
     /// What all members of a weighted cluster say about filters.
     pub(super) filters: Configs,
+    /// The CORS policy of the route in the field that the filter's own configuration replaced.
+    pub(super) cors: Option<Policy>,
 }
 
 impl Served {
@@ -66,6 +74,7 @@ impl Served {
             changed: Changed::default(),
             plugins: Plugins::default(),
             filters: Configs::default(),
+            cors: None,
         }
     }
 }

@@ -199,7 +199,7 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
         Some(status) => Some(Answer::Status(status)),
         None => served.answer,
     }?;
-    let forwards = matches!(answer, Answer::Upstream(_) | Answer::Split(_));
+    let forwards = answer.forwards();
     let known = Known {
         route: name,
         cluster: match action {
@@ -214,7 +214,12 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
     if forwards {
         served.changed.add_to(&mut plugins, findings.options().target);
     }
-    if let Some(fault) = filters.below(&served.filters).fault() {
+    let filters = filters.below(&served.filters);
+    let older: Vec<_> = served.cors.as_ref().into_iter().chain(above.cors).collect();
+    if forwards && let Some(policy) = filters.cors(&older) {
+        policy.apply(&mut plugins, findings);
+    }
+    if let Some(fault) = filters.fault() {
         let answers = matches!(answer, Answer::Abort(_));
         fault.inject(|cluster| answer.reaches(cluster), answers, &mut plugins, at, findings);
     }
