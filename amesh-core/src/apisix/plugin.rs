@@ -14,7 +14,7 @@ mod traffic_split;
 use serde::Serialize;
 
 pub use amesh_answer::{AmeshAnswer, DirectAnswer, RedirectAnswer};
-pub use amesh_forward::{AmeshForward, HostRewrite};
+pub use amesh_forward::{AmeshForward, HostRewrite, WeightedCluster, WeightedClusters};
 pub use amesh_response::AmeshResponse;
 pub use fault_injection::{Abort, FaultInjection};
 pub use header::{AppendAction, Command, Format, FormatPart, HeaderAddition, HeaderStep};

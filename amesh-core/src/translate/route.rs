@@ -394,13 +394,19 @@ impl Builder<'_> {
         match &entry.answer {
             Answer::Upstream(id) => upstream_id = Some(id.clone()),
             Answer::Split(split) => plugins.traffic_split = Some(split.clone()),
+            Answer::Clusters(clusters) => {
+                if clusters.members.iter().any(|member| !member.response.is_empty()) {
+                    plugins.amesh_response.get_or_insert_default();
+                }
+                plugins.amesh_forward.get_or_insert_default().clusters = Some(clusters.clone());
+            }
             // What is refused is refused before anything else.
             Answer::Status(status) => plugins = answer(*status),
             Answer::Redirect(redirect) => plugins.redirect = Some(redirect.clone()),
             Answer::Abort(abort) => plugins.fault_injection = Some(FaultInjection { abort: abort.clone() }),
             Answer::Amesh(answer) => plugins.amesh_answer = Some(answer.clone()),
         }
-        let forwards = matches!(entry.answer, Answer::Upstream(_) | Answer::Split(_));
+        let forwards = entry.answer.forwards();
         let serving = self.applied.serving;
         if forwards && serving.removes_client_cert {
             header_mutation::remove_first(&mut plugins, CLIENT_CERTIFICATE, self.applied.target);

@@ -8,7 +8,7 @@ use envoy_types::pb::envoy::config::route::v3::route_action::{
 use super::answer::Answer;
 use super::policy::{CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
 use super::rewrite::{Changed, Matched, rewrite};
-use super::weighted::{METADATA_MATCH, weighted};
+use super::weighted::{METADATA_MATCH, Within, weighted};
 use super::{Above, Clusters};
 use crate::apisix::Id;
 use crate::apisix::plugin::Abort;
@@ -133,6 +133,7 @@ pub(super) struct Forwarded {
 
 pub(super) fn route_action(
     action: &RouteAction,
+    route: &str,
     matched: Matched<'_>,
     above: Above<'_>,
     at: Path<'_>,
@@ -220,7 +221,14 @@ pub(super) fn route_action(
     };
     let answer = match cluster_specifier {
         Some(ClusterSpecifier::Cluster(name)) => Some(to_cluster(name, unavailable, above.clusters)),
-        Some(ClusterSpecifier::WeightedClusters(list)) => Some(weighted(list, at.field("weighted_clusters"), findings)),
+        Some(ClusterSpecifier::WeightedClusters(list)) => {
+            let within = Within {
+                route,
+                unavailable,
+                clusters: above.clusters,
+            };
+            Some(weighted(list, within, at.field("weighted_clusters"), findings))
+        }
         Some(ClusterSpecifier::ClusterHeader(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_header"),
         Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_specifier_plugin"),
         Some(ClusterSpecifier::InlineClusterSpecifierPlugin(_)) => {

@@ -4,7 +4,6 @@ use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteAction};
 
-use super::Above;
 use super::action::route_action;
 use super::answer::Answer;
 use super::direct_response::direct_response;
@@ -13,6 +12,7 @@ use super::matching::{Matching, matching};
 use super::path::{self, PathMatch};
 use super::redirect::redirect;
 use super::rewrite::{Changed, Matched};
+use super::{Above, Clusters};
 use crate::apisix::Expr;
 use crate::apisix::plugin::Plugins;
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
@@ -167,7 +167,7 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
                 prefix: path::prefix(specifier),
                 case_sensitive: case.is_none_or(|case| case.value),
             };
-            let forwarded = route_action(action, matched, above, at.field("route"), findings);
+            let forwarded = route_action(action, name, matched, above, at.field("route"), findings);
             changed = forwarded.changed;
             (forwarded.answer, forwarded.websocket)
         }
@@ -196,11 +196,11 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
         None => answer,
     };
     let answer = answer?;
-    let forwards = matches!(answer, Answer::Upstream(_) | Answer::Split(_));
+    let forwards = answer.forwards();
     let known = Known {
         route: name,
         cluster: match action {
-            Some(Action::Route(action)) => cluster(action),
+            Some(Action::Route(action)) => cluster(action, above.clusters),
             _ => Some(""),
         },
     };
@@ -218,10 +218,10 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
     })
 }
 
-/// The name of the cluster that gets a route's requests, where the route names it.
-fn cluster(action: &RouteAction) -> Option<&str> {
+/// The name of the cluster that gets a route's requests, where the route names it; empty where there is no such cluster.
+fn cluster<'a>(action: &'a RouteAction, clusters: &Clusters<'_>) -> Option<&'a str> {
     match &action.cluster_specifier {
-        Some(ClusterSpecifier::Cluster(name)) => Some(name),
+        Some(ClusterSpecifier::Cluster(name)) => Some(if clusters.exists(name) { name } else { "" }),
         _ => None,
     }
 }

@@ -89,6 +89,20 @@ pub(super) struct Changes<'a> {
     pub(super) response_headers_to_remove: &'a [String],
 }
 
+impl Changes<'_> {
+    /// Reports each kind of change that is there.
+    pub(super) fn report(&self, rule: &'static Rule, at: Path<'_>, findings: &Findings) {
+        for (none, field) in [
+            (self.request_headers_to_add.is_empty(), "request_headers_to_add"),
+            (self.request_headers_to_remove.is_empty(), "request_headers_to_remove"),
+            (self.response_headers_to_add.is_empty(), "response_headers_to_add"),
+            (self.response_headers_to_remove.is_empty(), "response_headers_to_remove"),
+        ] {
+            findings.add_if(!none, rule, at.field(field));
+        }
+    }
+}
+
 /// Which way a header goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -101,6 +115,17 @@ enum Side {
 pub(in crate::translate) struct Level {
     request: HeaderStep,
     response: HeaderStep,
+}
+
+impl Level {
+    /// The steps of requests and of responses.
+    pub(super) fn steps(&self, known: Known<'_>) -> (Vec<HeaderStep>, Vec<HeaderStep>) {
+        let steps = |step: &HeaderStep| -> Vec<HeaderStep> {
+            let some = !step.remove.is_empty() || !step.add.is_empty();
+            some.then(|| resolved(step, known)).into_iter().collect()
+        };
+        (steps(&self.request), steps(&self.response))
+    }
 }
 
 /// The levels above a route.
