@@ -96,6 +96,14 @@ impl Field {
             ..self
         }
     }
+
+    /// Reported and not carried over where Amesh's Lua package is loaded either, for a reason of its own.
+    pub(crate) const fn amesh_unsupported(self, rule: &'static Rule) -> Self {
+        Self {
+            amesh: Fate::Unsupported { rule },
+            ..self
+        }
+    }
 }
 
 /// The fields of one message that one feature owns. Several features may own parts of a message; none may share a

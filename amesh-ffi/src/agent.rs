@@ -7,6 +7,7 @@ use amesh_xds::Replica;
 use amesh_xds::session::{Delivery, Verdict};
 
 use crate::clock::now;
+use crate::hold::Hold;
 use crate::log;
 use crate::publish::{Failure, Publisher};
 use crate::status::{Publish, Status};
@@ -21,6 +22,7 @@ pub(crate) struct Agent<Z> {
     replica: Replica,
     translation: Option<Translation>,
     publisher: Publisher<Z>,
+    hold: Hold,
     status: Status,
     /// The status differs from the one in the dictionary.
     untold: bool,
@@ -35,6 +37,7 @@ impl<Z: Zone> Agent<Z> {
             replica: Replica::new(),
             translation: None,
             publisher,
+            hold: Hold::default(),
             status: Status {
                 release: env!("CARGO_PKG_VERSION"),
                 started: now(),
@@ -62,6 +65,8 @@ impl<Z: Zone> Agent<Z> {
         let version = delivery.version.clone();
         let (dirty, verdict) = self.replica.apply(delivery.update);
         if let Some(translation) = &mut self.translation {
+            self.hold
+                .apply(self.replica.snapshot(), &dirty, tokio::time::Instant::now());
             let updated = translation.update(self.replica.snapshot(), &dirty);
             self.publisher.want(&updated.changes);
             self.note(&updated);
@@ -121,9 +126,20 @@ impl<Z: Zone> Agent<Z> {
         self.status().count(updated);
     }
 
+    /// The moment until which [`Agent::publish`] waits for what the control plane is about to send.
+    pub(crate) const fn held_until(&self) -> Option<tokio::time::Instant> {
+        self.hold.until()
+    }
+
+    /// Waits no longer.
+    pub(crate) fn release(&mut self) {
+        tracing::debug!("what is referred to has not come: the publish is held up no longer");
+        self.hold.end();
+    }
+
     /// Brings the dictionary in step, and tells whether there is something new in it.
     pub(crate) fn publish(&mut self) -> Result<bool, Failure> {
-        if !self.has_begun() {
+        if !self.has_begun() || self.hold.until().is_some() {
             return Ok(false);
         }
         let began = std::time::Instant::now();

@@ -9,6 +9,7 @@
 
 mod agent;
 mod clock;
+mod hold;
 mod log;
 mod publish;
 mod runtime;

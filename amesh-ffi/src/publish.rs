@@ -17,7 +17,7 @@ use amesh_core::{Change, ChangeSet};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::zone::{Error, Space, Zone, footprint};
-use manifest::{Manifest, part_key, part_of};
+use manifest::{Manifest, SPARE, part_key, part_of};
 pub(crate) use outcome::{Failure, Fill, Published};
 
 /// A dictionary without keys is one that `config_xds` never reads again.
@@ -64,7 +64,7 @@ pub(crate) struct Publisher<Z> {
     manifest: Manifest,
     /// Keys that may not be in the dictionary as they are wanted, in the order in which they are written.
     pending: BTreeSet<(usize, Arc<str>)>,
-    /// Parts of the manifest that may name keys that are gone.
+    /// Parts of the manifest that may name keys that are gone, or may not be as they were written.
     stale: BTreeSet<usize>,
     /// Keys that have changed since the last publish.
     unannounced: BTreeSet<Arc<str>>,
@@ -92,7 +92,7 @@ impl<Z: Zone> Publisher<Z> {
     pub(crate) fn adopt(config: Z, version: Z, owner: &str) -> Result<Self, Failure> {
         version.set(OWNER, owner.as_bytes()).map_err(Failure::at(OWNER))?;
         config.delete(TRIAL).map_err(Failure::at(TRIAL))?;
-        let manifest = Manifest::read(&config).map_err(Failure::at("/_manifest"))?;
+        let (manifest, stale) = Manifest::read(&config).map_err(Failure::at("/_manifest"))?;
         let number = |key| version.number(key).map_err(Failure::at(key));
         let everything = number(BEGUN)? != number(VERSION)?;
         Ok(Self {
@@ -102,7 +102,7 @@ impl<Z: Zone> Publisher<Z> {
             entries: BTreeMap::new(),
             manifest,
             pending: BTreeSet::new(),
-            stale: BTreeSet::new(),
+            stale,
             unannounced: BTreeSet::new(),
             everything,
             writing: None,
@@ -276,6 +276,18 @@ impl<Z: Zone> Publisher<Z> {
 
     /// Names in the manifest what will be stored.
     fn list(&mut self, puts: &[(usize, Arc<str>)], now: u64) -> Result<(), Failure> {
+        // What the writer before left broken first, and before that the part whose text may be in the spare place alone.
+        let mut stale: Vec<(usize, Vec<u8>)> = Vec::new();
+        for part in &self.stale {
+            stale.extend(self.manifest.text_of(*part).map(|text| (*part, text)));
+        }
+        stale.sort_by_key(|(_, text)| text != self.manifest.spare());
+        for (part, text) in stale {
+            match self.replace_part(part, &text, now) {
+                Ok(()) | Err(Failure::Store { error: Error::Full, .. }) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
         let mut added: BTreeMap<usize, Vec<Arc<str>>> = BTreeMap::new();
         for (_, key) in puts.iter().filter(|(_, key)| !self.manifest.names(key)) {
             added.entry(part_of(key)).or_default().push(Arc::clone(key));
@@ -293,7 +305,24 @@ impl<Z: Zone> Publisher<Z> {
     fn replace_part(&mut self, part: usize, text: &[u8], now: u64) -> Result<(), Failure> {
         let key = part_key(part);
         let before = self.config.get(&key).map_err(Failure::at(&key))?;
+        if before.as_deref() == Some(text) {
+            return Ok(());
+        }
+        if self.manifest.spare() != text {
+            self.begin(now)?;
+            // Where it does not fit it is gone.
+            self.manifest.spare().clear();
+            self.config.set(SPARE, text).map_err(Failure::at(&key))?;
+            *self.manifest.spare() = text.to_vec();
+        }
         self.replace(&key, before, text, now).map(drop)
+    }
+
+    /// Gives up a part that names nothing, and a spare text of it.
+    fn erase_part(&mut self, part: usize, now: u64) -> Result<(), Failure> {
+        self.manifest.spare().clear();
+        self.erase(SPARE, false, now)?;
+        self.erase(&part_key(part), false, now).map(drop)
     }
 
     /// Takes out of the manifest what is gone. A part that cannot be written names too much, which does no harm.
@@ -302,7 +331,7 @@ impl<Z: Zone> Publisher<Z> {
             let keys = self.manifest.part(part, [], |key| self.entries.contains_key(key));
             let written = match Manifest::text(part, &keys) {
                 Some(text) => self.replace_part(part, &text, now),
-                None => self.erase(&part_key(part), false, now).map(drop),
+                None => self.erase_part(part, now),
             };
             match written {
                 Ok(()) => {

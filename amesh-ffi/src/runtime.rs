@@ -124,6 +124,10 @@ impl Following {
                     patience = None;
                     self.agent.lose_patience(wait).and_then(|()| self.publish())
                 }
+                () = until(self.agent.held_until()) => {
+                    self.agent.release();
+                    self.publish()
+                }
                 _ = audit.tick() => self.agent.audit().and_then(|()| self.publish()),
                 _ = status.tick() => self.agent.tell(),
                 _ = retry.tick(), if self.agent.is_behind() => self.publish(),

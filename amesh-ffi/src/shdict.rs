@@ -6,6 +6,9 @@
 
 #![expect(unsafe_code, reason = "this is where C is called and where C calls")]
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::panic::catch_unwind;
 use std::ptr::{self, NonNull};
@@ -93,18 +96,40 @@ fn symbol(name: &str) -> Option<NonNull<c_void>> {
     NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) })
 }
 
-/// Whether nginx's memory is there. Held while it is touched, so that it is not taken down meanwhile.
-static OPEN: Mutex<bool> = Mutex::new(true);
+/// Whether nginx's memory is there.
+#[derive(Debug)]
+struct Gate(Mutex<bool>);
 
-fn lock() -> MutexGuard<'static, bool> {
-    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+impl Gate {
+    const fn new() -> Self {
+        Self(Mutex::new(true))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the memory there while it is touched.
+    fn hold(&self) -> Result<MutexGuard<'_, bool>, Error> {
+        let open = self.lock();
+        if *open { Ok(open) } else { Err(Error::Closed) }
+    }
+
+    /// When it returns nobody touches the memory, and nobody will.
+    fn close(&self) {
+        *self.lock() = false;
+    }
 }
+
+/// That of this process's nginx.
+static NGINX: Gate = Gate::new();
 
 /// One of nginx's shared dictionaries.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SharedDictionary {
     zone: NonNull<c_void>,
     functions: Functions,
+    gate: &'static Gate,
 }
 
 // SAFETY: the pointer is only handed to nginx's functions, which lock the dictionary against every thread and process.
@@ -117,11 +142,8 @@ impl SharedDictionary {
             return Err(Error::TooLong);
         }
         let (mut error, mut forcible) = (ptr::null(), 0);
-        let open = lock();
-        if !*open {
-            return Err(Error::Closed);
-        }
-        // SAFETY: the zone is nginx's, which is there as long as the lock is held and was open. Key and text outlive the
+        let open = self.gate.hold()?;
+        // SAFETY: the zone is nginx's, which is there as long as the gate is held. Key and text outlive the
         // call, which copies them. The error is a text that is never freed.
         let code = unsafe {
             (self.functions.store)(
@@ -152,10 +174,7 @@ impl SharedDictionary {
         let (mut text, mut text_len) = (buffer.as_mut_ptr(), buffer.len());
         let own = text;
         let (mut kind, mut number, mut flags, mut stale, mut error) = (NIL, 0.0, 0, 0, ptr::null());
-        let open = lock();
-        if !*open {
-            return Err(Error::Closed);
-        }
+        let open = self.gate.hold()?;
         // SAFETY: as for storing. A text that does not fit into the buffer comes in memory of its own instead.
         let code = unsafe {
             (self.functions.get)(
@@ -224,20 +243,22 @@ impl Zone for SharedDictionary {
 
     fn space(&self) -> Option<Space> {
         let (capacity, free) = (self.functions.capacity?, self.functions.free_space?);
-        let open = lock();
+        let open = self.gate.hold().ok()?;
         // SAFETY: as for storing.
-        open.then(|| unsafe {
+        let space = unsafe {
             Space {
                 capacity: capacity(self.zone.as_ptr()),
                 free: free(self.zone.as_ptr()),
             }
-        })
+        };
+        drop(open);
+        Some(space)
     }
 }
 
 /// Whether nginx still has its memory.
 pub(crate) fn is_open() -> bool {
-    *lock()
+    *NGINX.lock()
 }
 
 /// The beginning of nginx's `ngx_cycle_t`, the same in every release.
@@ -256,8 +277,11 @@ struct Cleanup {
 }
 
 unsafe extern "C" fn close(_: *mut c_void) {
-    *lock() = false;
+    NGINX.close();
 }
+
+/// nginx's `ngx_pool_cleanup_add`, the same in every release.
+type AddCleanup = unsafe extern "C" fn(pool: *mut c_void, size: usize) -> *mut Cleanup;
 
 /// Has nginx stop the writer before it takes its memory down: a process that ends while it holds the lock of a dictionary
 /// leaves it half written. False where nginx cannot be asked.
@@ -266,13 +290,19 @@ fn close_with_nginx() -> bool {
         return false;
     };
     // SAFETY: the function of this name has had this signature in every release of nginx.
-    let add = unsafe {
-        std::mem::transmute::<NonNull<c_void>, unsafe extern "C" fn(*mut c_void, usize) -> *mut Cleanup>(add)
-    };
+    let add = unsafe { std::mem::transmute::<NonNull<c_void>, AddCleanup>(add) };
     // SAFETY: the variable of this name is a pointer to the cycle. This is nginx's own thread, in which nothing else uses
-    // the pool meanwhile, and nginx zeroes nothing of the entry after it was made.
+    // the pool meanwhile.
+    unsafe { close_with(cycle.cast(), add) }
+}
+
+/// # Safety
+///
+/// `cycle` is a pointer to a cycle or to null, and nothing else uses the cycle's pool meanwhile, to which `add` adds.
+unsafe fn close_with(cycle: NonNull<*const Cycle>, add: AddCleanup) -> bool {
+    // SAFETY: as the caller says; nginx fills in all of the entry before it hands it out.
     unsafe {
-        let cycle = *cycle.as_ptr().cast::<*const Cycle>();
+        let cycle = *cycle.as_ptr();
         if cycle.is_null() || (*cycle).pool.is_null() {
             return false;
         }
@@ -308,7 +338,11 @@ fn enter(config: *mut c_void, version: *mut c_void, json: Option<&[u8]>) -> Resu
     };
     let functions = Functions::find()
         .ok_or("neither ngx_meta_lua_ffi_shdict_store nor ngx_http_lua_ffi_shdict_store is there: is this nginx?")?;
-    let [config, version] = [config, version].map(|zone| SharedDictionary { zone, functions });
+    let [config, version] = [config, version].map(|zone| SharedDictionary {
+        zone,
+        functions,
+        gate: &NGINX,
+    });
     let started = catch_unwind(|| start(config, version, json, close_with_nginx));
     started.unwrap_or_else(|_| Err("it panicked".to_owned()))
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -24,7 +24,7 @@ pub(crate) fn home() -> Option<PathBuf> {
 pub(crate) struct Apisix {
     home: PathBuf,
     dir: tempfile::TempDir,
-    port: u16,
+    listen: Vec<SocketAddr>,
     control: u16,
 }
 
@@ -41,19 +41,43 @@ impl Apisix {
 
     /// Starts it with that file in its folder `conf`, on some ports of 127.0.0.1.
     pub(crate) fn start_on(home: &Path, file: &str, text: &str, ports: &[u16]) -> Self {
+        Self::start_at(home, &[(file, text)], "127.0.0.1", ports)
+    }
+
+    /// Starts it with those files in its folder `conf`, on some ports of an address.
+    pub(crate) fn start_at(home: &Path, files: &[(&str, &str)], address: &str, ports: &[u16]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("conf")).expect("a directory");
-        fs::write(dir.path().join("conf").join(file), text).expect("the file");
+        for (file, text) in files {
+            fs::write(dir.path().join("conf").join(file), text).expect("the file");
+        }
+        let address: IpAddr = address.parse().expect("an address");
+        let listen = ports.iter().map(|port| SocketAddr::new(address, *port)).collect();
         let apisix = Self {
             home: home.to_owned(),
             dir,
-            port: ports[0],
+            listen,
             control: free_port(),
         };
-        let listen: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        let listen: Vec<&str> = listen.iter().map(String::as_str).collect();
-        assert!(apisix.script("run-standalone.sh", &listen), "APISIX starts");
+        apisix.run();
         apisix
+    }
+
+    fn run(&self) {
+        let listen: Vec<String> = self.listen.iter().map(ToString::to_string).collect();
+        let listen: Vec<&str> = listen.iter().map(String::as_str).collect();
+        assert!(self.script("run-standalone.sh", &listen), "APISIX starts");
+    }
+
+    /// Stops all of it and starts it again.
+    pub(crate) fn restart(&self) {
+        assert!(self.script("stop-standalone.sh", &[]), "APISIX stops");
+        self.run();
+    }
+
+    /// What it says in its log.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("logs/error.log")).unwrap_or_default()
     }
 
     fn script(&self, name: &str, args: &[&str]) -> bool {
@@ -73,9 +97,14 @@ impl Apisix {
         text.trim().parse().expect("a number")
     }
 
+    /// Where requests go.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listen[0]
+    }
+
     /// The port for requests.
-    pub(crate) const fn port(&self) -> u16 {
-        self.port
+    pub(crate) fn port(&self) -> u16 {
+        self.address().port()
     }
 
     /// The file that it reads.
@@ -85,7 +114,7 @@ impl Apisix {
 
     /// Status and body of an answer.
     pub(crate) fn get(&self, host: &str, path: &str, headers: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        let mut stream = TcpStream::connect(self.address()).ok()?;
         write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n{headers}\r\n").ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
@@ -93,14 +122,24 @@ impl Apisix {
         Some((head.get(9..12)?.parse().ok()?, body.to_owned()))
     }
 
-    /// The objects of a kind by id, as the worker has them.
-    pub(crate) fn objects(&self, kind: &str) -> BTreeMap<String, Value> {
+    /// What the control API answers below `/v1/`.
+    pub(crate) fn control(&self, path: &str) -> Value {
         let mut stream = TcpStream::connect(("127.0.0.1", self.control)).expect("the control API");
-        write!(stream, "GET /v1/{kind} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("a request");
+        write!(stream, "GET /v1/{path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("a request");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-        let list: Vec<Value> = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"));
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+    }
+
+    /// The objects of a kind by id, as the worker has them.
+    pub(crate) fn objects(&self, kind: &str) -> BTreeMap<String, Value> {
+        let list = match self.control(kind) {
+            Value::Array(list) => list,
+            // Lua's empty table, before the first configuration.
+            Value::Object(fields) if fields.is_empty() => Vec::new(),
+            other => panic!("no list of {kind}: {other}"),
+        };
         let value = |item: Value| item["value"].clone();
         let id = |value: &Value| value["id"].as_str().map(str::to_owned);
         list.into_iter()

@@ -3,6 +3,7 @@
 mod amesh_answer;
 mod amesh_forward;
 mod amesh_response;
+mod amesh_retry;
 mod fault_injection;
 mod header;
 mod path;
@@ -16,6 +17,7 @@ use serde::Serialize;
 pub use amesh_answer::{AmeshAnswer, DirectAnswer, RedirectAnswer};
 pub use amesh_forward::{AmeshForward, HostRewrite, WeightedCluster, WeightedClusters};
 pub use amesh_response::AmeshResponse;
+pub use amesh_retry::{AmeshRetry, Retry, RetryOn};
 pub use fault_injection::{Abort, FaultInjection};
 pub use header::{AppendAction, Command, Format, FormatPart, HeaderAddition, HeaderStep};
 pub use path::{EscapedSlashes, PathForm, PathRewrite};
@@ -30,6 +32,9 @@ pub struct Plugins {
     /// Amesh's own: answers in place of an upstream.
     #[serde(rename = "amesh-answer", skip_serializing_if = "Option::is_none")]
     pub amesh_answer: Option<AmeshAnswer>,
+    /// Amesh's own: how long a request may take and when it is tried again.
+    #[serde(rename = "amesh-retry", skip_serializing_if = "Option::is_none")]
+    pub amesh_retry: Option<AmeshRetry>,
     /// Amesh's own: changes requests on their way to an upstream.
     #[serde(rename = "amesh-forward", skip_serializing_if = "Option::is_none")]
     pub amesh_forward: Option<AmeshForward>,

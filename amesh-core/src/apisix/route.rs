@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::{Expr, Id, Plugins};
+use super::{Expr, Id, Plugins, Timeout};
 
 /// A route. APISIX looks at the host first, then at the URI pattern, then at `priority`; conditions that fail make it
 /// look further.
@@ -28,6 +28,9 @@ pub struct Route {
     /// Whether `Upgrade` requests are passed on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_websocket: Option<bool>,
+    /// In place of the upstream's timeouts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Timeout>,
     /// The upstream that gets the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_id: Option<Id>,

@@ -13,7 +13,9 @@ pub(crate) mod path;
 pub(crate) mod policy;
 pub(crate) mod query;
 pub(crate) mod redirect;
+pub(crate) mod retry;
 pub(crate) mod rewrite;
+pub(crate) mod timeout;
 pub(crate) mod virtual_host;
 pub(crate) mod weighted;
 
@@ -30,7 +32,7 @@ use self::policy::MIRROR;
 use self::virtual_host::{Host, virtual_host};
 use super::http_filter;
 use super::scope::Scope;
-use crate::apisix::plugin::{Abort, AmeshAnswer, FaultInjection, PathForm, Plugins};
+use crate::apisix::plugin::{Abort, AmeshAnswer, FaultInjection, PathForm, Plugins, Retry};
 use crate::apisix::{Expr, Id, Route};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
@@ -137,6 +139,8 @@ impl Clusters<'_> {
 #[derive(Clone, Copy)]
 pub(super) struct Above<'a> {
     pub(super) clusters: &'a Clusters<'a>,
+    /// The virtual host's own, for routes without one.
+    pub(super) retry: Option<&'a Retry>,
     pub(super) headers: Levels<'a>,
 }
 
@@ -259,6 +263,7 @@ pub(crate) fn route_configuration(
 
     let above = Above {
         clusters,
+        retry: None,
         headers: Levels {
             most_specific_wins: *most_specific_header_mutations_wins,
             configuration: &level,
@@ -286,6 +291,7 @@ pub(crate) fn refuse_all(id: &[&str], name: &str, status: u32, scope: Vec<Expr>)
         priority: 0,
         vars: scope,
         enable_websocket: None,
+        timeout: None,
         upstream_id: None,
         plugins: answer(status),
     }
@@ -432,6 +438,7 @@ impl Builder<'_> {
                 .chain(conditions)
                 .collect(),
             enable_websocket: (forwards && entry.websocket.unwrap_or(serving.websocket)).then_some(true),
+            timeout: entry.timeout.filter(|_| forwards),
             upstream_id,
             plugins,
         }

@@ -4,6 +4,7 @@ local config_local = require("apisix.core.config_local")
 local log = require("apisix.core.log")
 local json = require("apisix.core.json")
 local schema = require("apisix.core.schema")
+local usleep = require("apisix.core.os").usleep
 local process = require("ngx.process")
 local ffi = require("ffi")
 
@@ -63,22 +64,29 @@ local function dictionary(name)
 end
 
 
+-- What APISIX reads of config.yaml. It reads the file again before it loads the plugins, so they are added each time.
+local function local_conf(force)
+    local conf, err = config_local.local_conf(force)
+    if conf and subsystem == "http" and conf.plugins then
+        plugin.add_own(conf.plugins)
+    end
+    return conf, err
+end
+
+
 -- The parts that all modules share, made once in each Lua VM.
 local parts
 function _M.parts()
     if parts then
         return parts
     end
-    local conf, err = config_local.local_conf()
+    local conf, err = local_conf()
     if not conf then
         error("amesh: config.yaml cannot be read: " .. tostring(err), 0)
     end
     local name = conf.deployment.config_provider
     if name ~= "yaml" then
         error("amesh: deployment.config_provider is " .. name .. ", and Amesh takes the place of yaml", 0)
-    end
-    if subsystem == "http" and conf.plugins then
-        plugin.add_own(conf.plugins)
     end
     local settings, wrong = settings_of.read(conf)
     if not settings then
@@ -167,7 +175,7 @@ function _M.provider()
         check_schema = schema.check,
         hash = hash,
         log = log,
-        local_conf = config_local.local_conf,
+        local_conf = local_conf,
         in_agent = in_agent,
         on_init_worker = function()
             if not in_agent() then
@@ -176,6 +184,10 @@ function _M.provider()
             elseif subsystem == "http" then
                 start_library(shared)
             end
+        end,
+        start_wait = shared.settings.start_wait,
+        pause = function(seconds)
+            usleep(math.ceil(seconds * 1000000))
         end,
         start = function(sync)
             start_loop(shared, provider, workers, sync)

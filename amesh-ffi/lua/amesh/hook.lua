@@ -12,9 +12,10 @@ local require = require
 local error = error
 local type = type
 
--- The provider relies on what APISIX's modules expect of one. That is no public interface, so each version is tested.
-local SUPPORTED = {["3.18"] = true}
-local SUPPORTED_NAMES = "3.18"
+-- The provider relies on what APISIX's modules expect of one. That is no public interface, so each version is tested. Older
+-- ones leave out what they do not know of a route's plugins, and serve the route without it: what it guards would be open.
+local SUPPORTED = {["3.16"] = true, ["3.17"] = true, ["3.18"] = true}
+local SUPPORTED_NAMES = "3.16, 3.17 and 3.18"
 
 
 local function check_version(version)

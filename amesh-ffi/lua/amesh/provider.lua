@@ -8,6 +8,7 @@
 
 local journal = require("amesh.journal")
 local kind_of = require("amesh.kind")
+local manifest = require("amesh.manifest")
 
 local ipairs = ipairs
 local next = next
@@ -23,6 +24,9 @@ local NAMED_REJECTS = 20
 -- middle of one never ends it.
 local PUT_OFF = 20
 local READ_AGAIN = 5
+
+-- How long a process that waits for the first version sleeps between two looks, in seconds.
+local PAUSE = 0.005
 
 -- Objects that others are checked against come first. The rest has no order, as nothing runs in between.
 local RANK = {
@@ -93,6 +97,8 @@ end
 --   local_conf: function
 --   in_agent: function, whether this is the privileged agent
 --   on_init_worker: function, called once in each process
+--   start_wait: seconds that a worker without a configuration waits for the first one; `pause`: function, sleeps so many
+--   seconds and lets nothing else run
 --   start: function(sync), has `sync` called from now on
 function _M.new(deps)
     local config, versions, log = deps.config, deps.versions, deps.log
@@ -125,7 +131,7 @@ function _M.new(deps)
         local version, keys
         for _ = 1, READ_AGAIN do
             version = journal.version(versions)
-            keys = version and config:get_keys(0) or {}
+            keys = version and manifest.keys(config) or {}
             state.everything = read_values(config, keys, kept)
             if not version or journal.settled(versions, version) then
                 break
@@ -144,7 +150,7 @@ function _M.new(deps)
             local function this(kind)
                 return kind == obj.key
             end
-            apply_values(obj, read_values(config, config:get_keys(0), this)[obj.key])
+            apply_values(obj, read_values(config, manifest.keys(config), this)[obj.key])
         else
             apply_values(obj, read_everything()[obj.key])
             if not state.applied and obj.key == STARTING_KIND then
@@ -202,9 +208,21 @@ function _M.new(deps)
     end
 
 
+    -- All workers of an APISIX that was started begin with nothing. Until there is something they take no connections, so
+    -- requests wait in the kernel for a moment, rather than being answered 503.
+    local function await_first()
+        local left = deps.in_agent() and 0 or deps.start_wait
+        while left > 0 and not journal.version(versions) do
+            deps.pause(PAUSE)
+            left = left - PAUSE
+        end
+    end
+
+
     --- Contract of APISIX: in each worker and in the privileged agent, before any object is made.
     function provider.init_worker()
         deps.on_init_worker()
+        await_first()
         deps.start(provider.sync)
         return true
     end
@@ -243,7 +261,7 @@ function _M.new(deps)
 
         local full = keys == nil
         if full then
-            keys = config:get_keys(0)
+            keys = manifest.keys(config)
             -- A writer never leaves the dictionary empty: whoever emptied it did not mean to say that nothing exists.
             if not next(keys) then
                 return nil, "the dictionary is empty, what was read before stays"

@@ -7,10 +7,11 @@ local DEFAULTS = {
     config_dict = "xds-config",
     version_dict = "xds-config-version",
     poll_interval = 1,
+    start_wait = 3,
 }
 
 -- The library refuses what it does not know, so it gets none of these. `wake_socket` is for both.
-local OURS = {config_dict = true, version_dict = true, library = true, poll_interval = true}
+local OURS = {config_dict = true, version_dict = true, library = true, poll_interval = true, start_wait = true}
 
 local _M = {DEFAULTS = DEFAULTS}
 
@@ -22,6 +23,18 @@ local function text(attr, name)
     end
     if type(value) ~= "string" or value == "" then
         return nil, "plugin_attr.amesh." .. name .. " must be a text"
+    end
+    return value
+end
+
+
+local function seconds(attr, name, least)
+    local value = attr[name]
+    if value == nil then
+        return DEFAULTS[name]
+    end
+    if type(value) ~= "number" or value < least then
+        return nil, "plugin_attr.amesh." .. name .. " must be a number of seconds, " .. least .. " or more"
     end
     return value
 end
@@ -50,9 +63,12 @@ function _M.read(local_conf)
         settings[name] = value
     end
 
-    settings.poll_interval = attr.poll_interval or DEFAULTS.poll_interval
-    if type(settings.poll_interval) ~= "number" or settings.poll_interval < 0.01 then
-        return nil, "plugin_attr.amesh.poll_interval must be a number of seconds, 0.01 or more"
+    for name, least in pairs({poll_interval = 0.01, start_wait = 0}) do
+        local value, err = seconds(attr, name, least)
+        if err then
+            return nil, err
+        end
+        settings[name] = value
     end
     return settings
 end

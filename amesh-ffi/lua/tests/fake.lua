@@ -28,11 +28,15 @@ function _M.dict()
     end
     function self.get_keys()
         local keys = {}
-        for index, key in ipairs(order) do
-            keys[index] = key
+        for _, key in ipairs(order) do
+            if not self.unlisted[key] then
+                keys[#keys + 1] = key
+            end
         end
         return keys
     end
+    -- What a process that is killed in the middle of a call does to nginx's list.
+    self.unlisted = {}
     return self
 end
 
@@ -93,6 +97,8 @@ function _M.provider(over)
         local_conf = function() return {} end,
         in_agent = function() return false end,
         on_init_worker = function() end,
+        start_wait = 0,
+        pause = function() error("nobody waits") end,
         start = function() end,
     }
     for name, value in pairs(over or {}) do

@@ -16,12 +16,13 @@ end
 
 return {
     {"the versions that are supported", function()
-        hook.check_version("3.18.0")
-        hook.check_version("3.18.7")
-        for _, version in ipairs({"3.17.0", "3.1.0", "2.15.3", "4.0.0", "3.180.1", "master"}) do
+        for _, version in ipairs({"3.16.0", "3.17.0", "3.18.0", "3.18.7"}) do
+            hook.check_version(version)
+        end
+        for _, version in ipairs({"3.15.0", "3.19.0", "3.1.0", "2.15.3", "4.0.0", "3.180.1", "master"}) do
             local ok, err = pcall(hook.check_version, version)
             equal(ok, false, version)
-            equal(err, "amesh: APISIX " .. version .. " is not supported, this package works with 3.18")
+            equal(err, "amesh: APISIX " .. version .. " is not supported, this package works with 3.16, 3.17 and 3.18")
         end
         equal(pcall(hook.check_version, nil), false)
     end},

@@ -57,8 +57,7 @@ end
 -- What a reader of everything that keeps last good values has after it had `served`.
 local function full_read(config, served)
     local now = {}
-    for _, key in ipairs(config:get_keys()) do
-        local text = config:get(key)
+    for key, text in pairs(config.data) do
         if not key:find("^/_") then
             if is_good(text) then
                 now[key] = text
@@ -89,6 +88,16 @@ local function items_of(objects)
     return items
 end
 
+-- What kills in the middle of a call leave, and what the successor makes of it.
+local function damage(deps, provider)
+    local config, key = deps.config, random_key()
+    config.unlisted[key] = true
+    writer.lose_part(config, key)
+    writer.publish(config, deps.versions, {}, nil, true)
+    provider.sync()
+    writer.repair(config, key)
+end
+
 local function disturb(deps, provider)
     local versions = deps.versions
     local n = math.random(12)
@@ -109,22 +118,27 @@ local function disturb(deps, provider)
     elseif n == 4 then
         -- Half of a publish, seen early by a run, then the agent is killed, and its successor announces it.
         local key, text = random_key(), "{n=" .. math.random(4) .. "}"
-        deps.config:set(key, text)
+        writer.write(deps.config, key, text)
         writer.publish(deps.config, versions, {}, nil, true)
         versions:set("begun", versions:get("version") + 1)
-        deps.config:set(random_key(), "{n=1}")
+        writer.write(deps.config, random_key(), "{n=1}")
         for _ = 1, math.random(30) do
             provider.sync()
         end
         writer.publish(deps.config, versions, {}, nil, true)
     elseif n == 5 then
         provider.sync()
+    elseif n == 6 and deps.config.has_manifest then
+        damage(deps, provider)
     end
 end
 
 local function one_run(seed)
     math.randomseed(seed)
     local provider, deps = fake.provider()
+    if math.random(2) == 1 then
+        writer.with_manifest(deps.config)
+    end
     if math.random(2) == 1 then
         random_publish(deps)
     end

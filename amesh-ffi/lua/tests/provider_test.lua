@@ -52,6 +52,37 @@ return {
         equal(#told, 2)
         equal(#told[2], 2)
     end},
+    {"a worker that starts with nothing waits for the first version", function()
+        local pauses = 0
+        local provider, deps
+        provider, deps = fake.provider({start_wait = 3, pause = function()
+            pauses = pauses + 1
+            if pauses == 4 then
+                publish(deps, {{"/routes/a", "{}"}})
+            end
+        end})
+        provider.init_worker()
+        equal(pauses, 4)
+        local routes = provider.new("/routes", AUTO)
+        equal(routes.count, 1)
+        equal(routes:get("a").key, "/routes/a")
+        provider.init_worker()
+        equal(pauses, 4, "nobody waits for what is there")
+    end},
+    {"a worker does not wait for ever, and the agent not at all", function()
+        local paused = 0
+        local function pause(seconds)
+            paused = paused + seconds
+        end
+        local provider = fake.provider({start_wait = 0.5, pause = pause})
+        provider.init_worker()
+        equal(math.floor(paused * 100 + 0.5), 50)
+        equal(provider.new("/routes", AUTO):get("amesh-starting").key, "/routes/amesh-starting")
+
+        paused = 0
+        fake.provider({start_wait = 0.5, pause = pause, in_agent = function() return true end}).init_worker()
+        equal(paused, 0)
+    end},
     {"a run reads only what the journal names", function()
         local provider, deps = fake.provider()
         publish(deps, {{"/routes/a", "{n=1}"}, {"/routes/b", "{n=1}"}, {"/upstreams/u", "{n=1}"}})

@@ -13,6 +13,7 @@ return {
             equal(got.config_dict, "xds-config")
             equal(got.version_dict, "xds-config-version")
             equal(got.poll_interval, 1)
+            equal(got.start_wait, 3)
             equal(got.library, nil)
             equal(got.wake_socket, nil)
             equal(next(got.library_settings), nil)
@@ -20,13 +21,13 @@ return {
     end},
     {"everything is set", function()
         local attr = {config_dict = "a", version_dict = "b", library = "/l.so", wake_socket = "/s", poll_interval = 5,
-                      anything = "for the library"}
+                      start_wait = 0, anything = "for the library"}
         local got = read(attr)
         for name, value in pairs(attr) do
             equal(got[name] or got.library_settings[name], value, name)
         end
         equal(got.library_settings.wake_socket, "/s", "for both")
-        for _, name in ipairs({"config_dict", "version_dict", "library", "poll_interval"}) do
+        for _, name in ipairs({"config_dict", "version_dict", "library", "poll_interval", "start_wait"}) do
             equal(got.library_settings[name], nil, "the library does not know " .. name)
         end
     end},
@@ -35,6 +36,7 @@ return {
         fake.contains(select(2, read({wake_socket = ""})), "wake_socket must be")
         fake.contains(select(2, read({poll_interval = "1"})), "poll_interval must be a number")
         fake.contains(select(2, read({poll_interval = 0})), "poll_interval must be a number")
+        fake.contains(select(2, read({start_wait = -1})), "start_wait must be a number of seconds, 0 or more")
         fake.contains(select(2, read("text")), "plugin_attr.amesh must be a map")
     end},
 }

@@ -10,6 +10,10 @@ use crate::zone::{Error, Zone, footprint, room};
 /// How many parts there are. A change of one key rewrites one part.
 pub(crate) const PARTS: usize = 256;
 
+/// Where the text of a part is before it takes the place of the one that is there: a process that is killed in the middle of
+/// the exchange can leave neither. No longer than the key of a part, so that it takes no more room.
+pub(crate) const SPARE: &str = "/_manifest/x";
+
 /// The key of a part.
 pub(crate) fn part_key(part: usize) -> String {
     format!("/_manifest/{part}")
@@ -26,26 +30,39 @@ pub(crate) struct Manifest {
     parts: Vec<BTreeSet<Arc<str>>>,
     /// The sum of the footprints of parts.
     used: usize,
+    /// What is under [`SPARE`].
+    spare: Vec<u8>,
 }
 
 impl Manifest {
-    /// What a writer before left. Lines that are no keys of objects are passed over: the next change of their part leaves
-    /// them out.
-    pub(crate) fn read(zone: &impl Zone) -> Result<Self, Error> {
+    /// What a writer before left, and which parts are not in the dictionary as they should be. Lines that are no keys of
+    /// objects are passed over.
+    pub(crate) fn read(zone: &impl Zone) -> Result<(Self, BTreeSet<usize>), Error> {
+        let spare = zone.get(SPARE)?.unwrap_or_default();
         let mut parts = Vec::with_capacity(PARTS);
+        let mut astray = BTreeSet::new();
         for part in 0..PARTS {
-            let text = zone.get(&part_key(part))?.unwrap_or_default();
-            let text = String::from_utf8_lossy(&text);
-            let keys = text.lines().filter(|key| is_object(key) && part_of(key) == part);
-            parts.push(keys.map(Arc::from).collect());
+            let there = zone.get(&part_key(part))?;
+            let keys = named(there.as_deref().unwrap_or_default(), part);
+            let keys: BTreeSet<Arc<str>> = keys.into_iter().chain(named(&spare, part)).collect();
+            if Self::text(part, &keys) != there {
+                astray.insert(part);
+            }
+            parts.push(keys);
         }
         let used = parts.iter().enumerate().map(|(part, keys)| takes(part, keys)).sum();
-        Ok(Self { parts, used })
+        Ok((Self { parts, used, spare }, astray))
     }
 
     /// What it takes of the dictionary.
-    pub(crate) const fn used(&self) -> usize {
-        self.used
+    pub(crate) fn used(&self) -> usize {
+        let spare = (!self.spare.is_empty()).then(|| footprint(SPARE.len(), self.spare.len()));
+        self.used + spare.unwrap_or_default()
+    }
+
+    /// What is under [`SPARE`]; nothing where nothing is.
+    pub(crate) const fn spare(&mut self) -> &mut Vec<u8> {
+        &mut self.spare
     }
 
     /// Every key that is named.
@@ -90,6 +107,13 @@ impl Manifest {
     pub(crate) fn text_of(&self, part: usize) -> Option<Vec<u8>> {
         Self::text(part, &self.parts[part])
     }
+}
+
+/// The keys of a part in a text.
+fn named(text: &[u8], part: usize) -> BTreeSet<Arc<str>> {
+    let text = String::from_utf8_lossy(text);
+    let keys = text.lines().filter(|key| is_object(key) && part_of(key) == part);
+    keys.map(Arc::from).collect()
 }
 
 /// What a part takes of the dictionary.

@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use super::{Failure, Publisher};
 use crate::zone::Error;
 use crate::zone::fake::{Fake, Value, World, zones};
-use reader::{Follower, Stock, check_references, everything};
+use reader::{Follower, Stock, check_manifest, check_references, everything};
 
 const NOW: u64 = 1_764_000_000_000;
 
@@ -44,6 +44,7 @@ fn route(id: &str, size: usize, upstream: &str) -> Object {
         priority: 0,
         vars: Vec::new(),
         enable_websocket: None,
+        timeout: None,
         upstream_id: Some(Id::of(upstream)),
         plugins: Plugins::default(),
     }))
@@ -274,6 +275,36 @@ fn what_somebody_else_spoils_is_found_and_repaired() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of publishes, each like those of the other tests")]
+fn a_part_of_the_manifest_that_a_kill_took_away_is_written_again() {
+    let old = objects((0..40).map(|number| upstream(&format!("u{number}"), 10)));
+    let new = objects((0..40).map(|number| upstream(&format!("v{number}"), 10)));
+    for calls in 0.. {
+        let world = world(1 << 20);
+        let mut first = publisher(&world, "first");
+        first.want_only(&old);
+        first.publish(NOW).unwrap();
+        first.want(&plan(&old, &new));
+        let from = world.borrow().calls;
+        world.borrow_mut().end = Some(from + calls);
+        let killed = first.publish(NOW).is_err();
+        world.borrow_mut().end = None;
+        check_manifest(&world.borrow());
+        let mut second = publisher(&world, "second");
+        second.want_only(&old);
+        second.publish(NOW).unwrap();
+        assert_eq!(everything(&world.borrow()), json(&old), "after {calls} calls");
+        assert_eq!(second.audit(), Ok(0));
+        assert!(!second.is_behind());
+        if !killed {
+            assert!(calls > 400, "{calls}");
+            break;
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "thousands of publishes, each like those of the other tests")]
 fn a_reader_that_sleeps_too_long_compares_everything() {
     let world = world(1 << 20);
     let mut publisher = publisher(&world, "a");
@@ -372,6 +403,7 @@ fn run(history: &[(Wanted, Event)], capacity: usize, paces: &[usize]) {
     let stock = RefCell::new(Stock::default());
     let after = |world: &World| {
         check_references(&everything(world));
+        check_manifest(world);
         stock.borrow_mut().look(world);
         let (follower, turn) = &mut *follower.borrow_mut();
         follower.step(world, paces[*turn % paces.len()]);
@@ -447,6 +479,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes a case")]
     fn readers_see_whole_values_in_an_order_that_makes_sense_and_end_with_the_last(
         history in prop::collection::vec((wanted(), event()), 1..10),
         capacity in prop_oneof![Just(1_usize << 20), 4_000_usize..16_000],

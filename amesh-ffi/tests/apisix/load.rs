@@ -1,6 +1,6 @@
 //! Requests at a fixed rate, and what became of them.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Error, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,6 +16,8 @@ struct Seen {
     good: AtomicUsize,
     /// The server closed a kept connection instead of answering, and a new one was tried, as every client of HTTP does.
     again: AtomicUsize,
+    /// Nobody listened, or whoever did ended before an answer began, and the connection was new.
+    refused: AtomicUsize,
     slowest: AtomicUsize,
     failed: Mutex<Vec<String>>,
 }
@@ -32,6 +34,7 @@ pub(crate) struct Load {
 pub(crate) struct Sum {
     pub(crate) good: usize,
     pub(crate) again: usize,
+    pub(crate) refused: usize,
     pub(crate) failed: Vec<String>,
     pub(crate) slowest: Duration,
 }
@@ -72,50 +75,78 @@ impl Load {
         Sum {
             good: self.seen.good.load(Ordering::Relaxed),
             again: self.seen.again.load(Ordering::Relaxed),
+            refused: self.seen.refused.load(Ordering::Relaxed),
             failed: std::mem::take(&mut *self.seen.failed.lock().expect("no panic")),
             slowest: Duration::from_micros(self.seen.slowest.load(Ordering::Relaxed) as u64),
         }
     }
 }
 
+/// Why a request has no answer.
+enum Failure {
+    /// The server is not there, or ended the connection before an answer began.
+    Gone,
+    Other(String),
+}
+
+impl Failure {
+    fn of(error: &Error, began: bool) -> Self {
+        match error.kind() {
+            ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof
+                if !began =>
+            {
+                Self::Gone
+            }
+            _ => Self::Other(error.to_string()),
+        }
+    }
+}
+
 impl Seen {
-    fn count(&self, answer: Result<u16, String>) {
+    fn count(&self, answer: Result<u16, Failure>) {
+        let failed = |text| self.failed.lock().expect("no panic").push(text);
         match answer {
             Ok(200) => drop(self.good.fetch_add(1, Ordering::Relaxed)),
-            Ok(status) => self.failed.lock().expect("no panic").push(format!("status {status}")),
-            Err(error) => self.failed.lock().expect("no panic").push(error),
+            Ok(status) => failed(format!("status {status}")),
+            Err(Failure::Gone) => drop(self.refused.fetch_add(1, Ordering::Relaxed)),
+            Err(Failure::Other(error)) => failed(error),
         }
     }
 }
 
 /// The status of an answer.
-fn ask(port: u16, request: &str, kept: &mut Option<TcpStream>, again: &AtomicUsize) -> Result<u16, String> {
-    if let Some(stream) = kept {
-        match exchange(stream, request) {
-            Ok(status) => return Ok(status),
+fn ask(port: u16, request: &str, kept: &mut Option<TcpStream>, again: &AtomicUsize) -> Result<u16, Failure> {
+    if let Some(mut stream) = kept.take() {
+        match exchange(&mut stream, request) {
             // Nothing of an answer came, so it can be asked again.
-            Err((true, _)) => drop(again.fetch_add(1, Ordering::Relaxed)),
-            Err((false, error)) => {
-                *kept = None;
-                return Err(error);
+            Err(Failure::Gone) => drop(again.fetch_add(1, Ordering::Relaxed)),
+            other => {
+                *kept = other.is_ok().then_some(stream);
+                return other;
             }
         }
     }
-    *kept = None;
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|error| format!("connect: {error}"))?;
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .and_then(|()| stream.set_nodelay(true))
-        .map_err(|error| error.to_string())?;
-    let status = exchange(&mut stream, request).map_err(|(_, error)| error)?;
+    let connect = || {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    };
+    let mut stream = connect().map_err(|error| Failure::of(&error, false))?;
+    let status = exchange(&mut stream, request)?;
     *kept = Some(stream);
     Ok(status)
 }
 
-/// One request and its answer. An error tells whether nothing came at all.
-fn exchange(stream: &mut TcpStream, request: &str) -> Result<u16, (bool, String)> {
-    let broken = |error: std::io::Error| (true, error.to_string());
-    stream.write_all(request.as_bytes()).map_err(broken)?;
+/// One request and its answer.
+fn exchange(stream: &mut TcpStream, request: &str) -> Result<u16, Failure> {
+    stream
+        .write_all(request.as_bytes())
+        .map_err(|error| Failure::of(&error, false))?;
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
     loop {
@@ -132,13 +163,16 @@ fn exchange(stream: &mut TcpStream, request: &str) -> Result<u16, (bool, String)
             };
             if whole {
                 let status = head.get(9..12).and_then(|status| status.parse().ok());
-                return status.ok_or((false, format!("no answer of HTTP: {head}")));
+                return status.ok_or_else(|| Failure::Other(format!("no answer of HTTP: {head}")));
             }
         }
-        match stream.read(&mut chunk) {
-            Ok(0) => return Err((bytes.is_empty(), "closed before the end of the answer".to_owned())),
+        let count = stream.read(&mut chunk).and_then(|count| match count {
+            0 => Err(ErrorKind::UnexpectedEof.into()),
+            count => Ok(count),
+        });
+        match count {
             Ok(count) => bytes.extend(&chunk[..count]),
-            Err(error) => return Err((bytes.is_empty(), error.to_string())),
+            Err(error) => return Err(Failure::of(&error, !bytes.is_empty())),
         }
     }
 }

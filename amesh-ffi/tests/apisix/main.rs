@@ -1,9 +1,11 @@
-//! The library in an unmodified APISIX, through APISIX's own `config_xds`, fed by a real istiod: traffic follows the YAML of
-//! the mesh.
+//! The library in an unmodified APISIX, through APISIX's own `config_xds` and with the Lua package, fed by a real istiod:
+//! traffic follows the YAML of the mesh.
 
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../../../amesh-cli/tests/support/apisix.rs"]
 mod apisix;
+#[path = "../../../amesh-core/tests/precedence/real/client.rs"]
+mod client;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../../../amesh-cli/tests/support/istiod.rs"]
 mod istiod;
@@ -11,7 +13,9 @@ mod istiod;
 mod workload;
 
 mod failure;
+mod live;
 mod load;
+mod scenarios;
 
 use std::path::{Path, PathBuf};
 
@@ -61,10 +65,28 @@ fn libraries() -> PathBuf {
     folder.to_owned()
 }
 
-const NODE: &str = "router~10.0.0.9~gateway-1.istio-system~istio-system.svc.cluster.local";
+/// Who asks istiod.
+struct Proxy {
+    node: &'static str,
+    labels: &'static [(&'static str, &'static str)],
+    /// How requests come, where the listeners do not suggest it.
+    arrival: Option<&'static str>,
+}
+
+const GATEWAY: Proxy = Proxy {
+    node: "router~10.0.0.9~gateway-1.istio-system~istio-system.svc.cluster.local",
+    labels: &[("istio", "ingressgateway")],
+    arrival: None,
+};
 
 /// APISIX's own provider, and the library's settings from the environment.
-fn stock(istiod: &Istiod) -> String {
+fn stock(istiod: &Istiod, proxy: &Proxy) -> String {
+    let labels: Vec<String> = proxy
+        .labels
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let arrival = proxy.arrival.map(|arrival| format!("    - AMESH_ARRIVAL={arrival}\n"));
     format!(
         "
 apisix: {{extra_lua_cpath: \"{}/?.so\"}}
@@ -73,17 +95,26 @@ nginx_config:
   http: {{custom_lua_shared_dict: {{xds-config: 16m, xds-config-version: 8m}}}}
   envs:
     - AMESH_SERVER={}
-    - AMESH_NODE={NODE}
-    - AMESH_LABELS=istio=ingressgateway
-",
+    - AMESH_NODE={}
+    - AMESH_LABELS={}
+{}",
         libraries().display(),
-        istiod.plaintext()
+        istiod.plaintext(),
+        proxy.node,
+        labels.join(","),
+        arrival.unwrap_or_default()
     )
 }
 
 /// The Lua package: provider, router and status, woken through a socket.
-fn package(istiod: &Istiod, socket: &Path) -> String {
+fn package(istiod: &Istiod, proxy: &Proxy, socket: &Path) -> String {
     let lua = Path::new(env!("CARGO_MANIFEST_DIR")).join("lua");
+    let labels: Vec<String> = proxy
+        .labels
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    let arrival = proxy.arrival.map(|arrival| format!("    arrival: {arrival}\n"));
     format!(
         "
 apisix:
@@ -98,25 +129,28 @@ nginx_config:
 plugin_attr:
   amesh:
     server: [\"{}\"]
-    node: {NODE}
-    labels: {{istio: ingressgateway}}
+    node: {}
+    labels: {{{}}}
     wake_socket: {}
-",
+{}",
         lua.display(),
         libraries().display(),
         istiod.plaintext(),
-        socket.display()
+        proxy.node,
+        labels.join(", "),
+        socket.display(),
+        arrival.unwrap_or_default()
     )
 }
 
 #[test]
 fn a_stock_apisix_follows_the_mesh() {
-    follow(|istiod, _| stock(istiod));
+    follow(|istiod, _| stock(istiod, &GATEWAY));
 }
 
 #[test]
 fn an_apisix_with_the_lua_package_follows_the_mesh() {
-    follow(|istiod, folder| package(istiod, &folder.join("wake")));
+    follow(|istiod, folder| package(istiod, &GATEWAY, &folder.join("wake")));
 }
 
 fn follow(config: impl Fn(&Istiod, &Path) -> String) {

@@ -104,6 +104,12 @@ fn a_reload_changes_nothing_and_the_new_agent_goes_on() {
     let mut mesh = Mesh::start(20);
     let Some(nginx) = stock(&mesh, "4m") else { return };
     nginx.wait_until("the first publish", || nginx.version().is_some());
+    // One whose text nginx hands out in memory of its own: a new agent reads it.
+    let hosts: Vec<String> = (1..=200).map(|last| format!("10.0.3.{last}")).collect();
+    mesh.push_cluster(19, &hosts.iter().map(String::as_str).collect::<Vec<_>>());
+    nginx.wait_until("a large value", || {
+        nginx.objects()["/upstreams/c19"].to_string().len() > 4096
+    });
     let mut version = nginx.version().expect("a version");
     for round in 0..5 {
         let objects = nginx.objects();

@@ -130,6 +130,15 @@ resources:
         self.plane.push(ResourceType::RouteConfiguration, &["80"]);
     }
 
+    /// The first half of a push that takes the last cluster and its host away: the routes still lead to it.
+    pub(crate) fn push_without_last(&mut self) {
+        self.next();
+        self.clusters -= 1;
+        let name = format!("c{}", self.clusters);
+        self.plane.remove(ResourceType::Cluster, &name);
+        self.plane.push(ResourceType::Cluster, &[&name]);
+    }
+
     /// A push with that many clusters and hosts.
     pub(crate) fn push_clusters(&mut self, clusters: usize) {
         let before = std::mem::replace(&mut self.clusters, clusters);

@@ -56,8 +56,9 @@ static LEAST_REQUEST: Rule = Rule {
 Envoy compares two endpoints that it draws at random and sends the request to the one with fewer requests in flight; \
 when weights differ it lowers the weight of a busy endpoint instead. APISIX's least_conn looks at all endpoints and takes \
 the one with the fewest requests in flight for its weight. Both count what the proxy itself has sent; in APISIX each \
-worker process counts its own.",
-    advice: "none is needed",
+worker process counts its own. Among endpoints with equally few Envoy draws, so all get their share; APISIX takes them in \
+an order of its own, so while requests come one at a time some endpoints get none.",
+    advice: "balance in turn (`ROUND_ROBIN` in a DestinationRule) where idle endpoints are to get their share too",
 };
 
 static RANDOM: Rule = Rule {

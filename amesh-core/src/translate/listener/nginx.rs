@@ -35,8 +35,15 @@ static REQUEST: Rule = Rule::new(
     "nginx cuts one trailing dot off the host before APISIX looks for a route, so that `example.com.` is `example.com`; \
      Envoy takes them for two hosts. A header that comes several times is one value to APISIX, joined by `, `; Envoy \
      compares each value alone (before 1.39: joined by `,`). nginx drops headers with unusual names, and refuses some \
-     requests with 400 that Envoy serves: an empty Host, two Host headers. Where no connection to an upstream comes about, \
-     the answer is 502, or 504 when the time to connect ran out; Envoy says 503.",
+     requests with 400 that Envoy serves: an empty Host, two Host headers, a Host with two dots at its end. Where no \
+     connection to an upstream comes about, the answer is 502, or 504 when the time to connect ran out; Envoy says 503.\n\n\
+     Each proxy says of itself what the other does not. Upstreams get X-Real-IP and X-Forwarded-For, -Host, -Port and \
+     -Proto with what APISIX sees of the connection: that replaces what a client wrote into the last three unless \
+     `trusted_addresses` names it, also where a redirect depends on the scheme; a `?` with nothing behind it is left out \
+     of redirects. They do not get \
+     x-envoy-expected-rq-timeout-ms, x-envoy-decorator-operation and x-envoy-external-address. Clients get APISIX's Server \
+     and X-APISIX-Upstream-Status, and errors and redirects with APISIX's own text. Unless `nginx_config.http.charset` is \
+     `off`, nginx adds `charset=utf-8` to text that has none.",
     "nothing, unless clients send such requests",
 );
 

@@ -5,15 +5,18 @@ use envoy_types::pb::envoy::config::route::v3::route_action::{
     ClusterNotFoundResponseCode, ClusterSpecifier, UpgradeConfig,
 };
 
-use super::answer::Answer;
+use super::answer::{Answer, Served};
 use super::policy::{CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
-use super::rewrite::{Changed, Matched, rewrite};
+use super::retry;
+use super::rewrite::{Matched, rewrite};
+use super::timeout::limits;
 use super::weighted::{METADATA_MATCH, Within, weighted};
 use super::{Above, Clusters};
 use crate::apisix::Id;
-use crate::apisix::plugin::Abort;
+use crate::apisix::plugin::{Abort, AmeshRetry, Plugins};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::options::Target;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/action",
@@ -29,14 +32,11 @@ pub(crate) static FEATURE: Feature = Feature {
                 unsupported("inline_cluster_specifier_plugin", &CLUSTER_SPECIFIER),
                 exact("cluster_not_found_response_code", "fault-injection.abort.http_status"),
                 unsupported("metadata_match", &METADATA_MATCH),
-                unsupported("timeout", &TIMEOUT),
-                unsupported("idle_timeout", &TIMEOUT),
-                unsupported("flush_timeout", &TIMEOUT),
                 irrelevant(
                     "early_data_policy",
                     "nginx takes early data only when told to in its own configuration",
                 ),
-                unsupported("retry_policy", &RETRY),
+                unsupported("retry_policy", &RETRY).amesh_exact("amesh-retry.retry"),
                 unsupported("retry_policy_typed_config", &RETRY_EXTENSION),
                 unsupported("request_mirror_policies", &MIRROR),
                 irrelevant(
@@ -50,11 +50,6 @@ pub(crate) static FEATURE: Feature = Feature {
                 ),
                 unsupported("hash_policy", &HASH),
                 unsupported("cors", &CORS),
-                unsupported("max_grpc_timeout", &TIMEOUT),
-                irrelevant(
-                    "grpc_timeout_offset",
-                    "shortens a timeout that a client asked for, which is not carried over",
-                ),
                 exact("upgrade_configs", "route.enable_websocket"),
                 unsupported("internal_redirect_policy", &INTERNAL_REDIRECT),
                 unsupported("internal_redirect_action", &INTERNAL_REDIRECT),
@@ -63,7 +58,6 @@ pub(crate) static FEATURE: Feature = Feature {
                     "bounds internal redirects, which are not carried over",
                 ),
                 unsupported("hedge_policy", &HEDGE),
-                unsupported("max_stream_duration", &TIMEOUT),
             ],
         },
         Message {
@@ -86,15 +80,6 @@ static CLUSTER_SPECIFIER: Rule = Rule::new(
     "Envoy can read the name of the cluster from a request header or leave the choice to an extension. Neither is \
      carried over, so APISIX answers 503 to the requests that the route takes.",
     "name the cluster in the route; or permit the rule to leave the route out",
-);
-
-static TIMEOUT: Rule = Rule::new(
-    "route-timeout",
-    Outcome::LeftOut,
-    "a route's timeout is not carried over",
-    "Envoy ends a request that takes longer than the route allows (15 seconds where it says nothing), or that idles. \
-     APISIX waits as long as the upstream's own timeouts allow.",
-    "use the `timeout` of an APISIX route until it is",
 );
 
 static HASH: Rule = Rule::new(
@@ -122,15 +107,6 @@ static INTERNAL_REDIRECT: Rule = Rule::new(
     "let clients follow redirects",
 );
 
-/// What becomes of a forwarded request.
-pub(super) struct Forwarded {
-    /// `None`: the operator permitted the route to be left out.
-    pub(super) answer: Option<Answer>,
-    /// `None`: as the connection manager says.
-    pub(super) websocket: Option<bool>,
-    pub(super) changed: Changed,
-}
-
 pub(super) fn route_action(
     action: &RouteAction,
     route: &str,
@@ -138,7 +114,7 @@ pub(super) fn route_action(
     above: Above<'_>,
     at: Path<'_>,
     findings: &Findings,
-) -> Forwarded {
+) -> Served {
     #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
     let RouteAction {
         cluster_not_found_response_code,
@@ -148,9 +124,9 @@ pub(super) fn route_action(
         path_rewrite_policy: _,
         path_rewrite: _,
         append_x_forwarded_host: _,
-        timeout,
-        idle_timeout,
-        flush_timeout,
+        timeout: _,
+        idle_timeout: _,
+        flush_timeout: _,
         early_data_policy: _,
         retry_policy,
         retry_policy_typed_config,
@@ -160,36 +136,23 @@ pub(super) fn route_action(
         include_vh_rate_limits: _,
         hash_policy,
         cors,
-        max_grpc_timeout,
+        max_grpc_timeout: _,
         grpc_timeout_offset: _,
         upgrade_configs,
         internal_redirect_policy,
         internal_redirect_action,
         max_internal_redirects: _,
         hedge_policy,
-        max_stream_duration,
+        max_stream_duration: _,
         cluster_specifier,
         host_rewrite_specifier: _,
     } = action;
     let changed = rewrite(action, matched, at, findings);
-    match timeout {
-        None => findings.add_with(&TIMEOUT, at.field("timeout"), "unset, which is 15 s to Envoy"),
-        Some(timeout) => findings.add_if(!is_zero(timeout), &TIMEOUT, at.field("timeout")),
-    }
-    for (duration, field) in [
-        (idle_timeout.as_ref(), "idle_timeout"),
-        (flush_timeout.as_ref(), "flush_timeout"),
-        (max_grpc_timeout.as_ref(), "max_grpc_timeout"),
-    ] {
-        // Zero is no timeout, which is what APISIX is told.
-        findings.add_if(
-            duration.is_some_and(|duration| !is_zero(duration)),
-            &TIMEOUT,
-            at.field(field),
-        );
-    }
-    findings.add_if(max_stream_duration.is_some(), &TIMEOUT, at.field("max_stream_duration"));
-    findings.add_if(retry_policy.is_some(), &RETRY, at.field("retry_policy"));
+    let limits = limits(action, at, findings);
+    let retry = retry::read(retry_policy.as_ref(), at, findings).or_else(|| match retry_policy {
+        Some(_) => None,
+        None => above.retry.cloned(),
+    });
     findings.add_if(
         retry_policy_typed_config.is_some(),
         &RETRY_EXTENSION,
@@ -246,10 +209,23 @@ pub(super) fn route_action(
     } else {
         answer
     };
-    Forwarded {
+    let mut plugins = Plugins::default();
+    let mut timeout = None;
+    if findings.options().target == Target::Amesh {
+        let plugin = AmeshRetry {
+            retry,
+            ..limits.amesh()
+        };
+        plugins.amesh_retry = (plugin != AmeshRetry::default()).then_some(plugin);
+    } else {
+        timeout = limits.native();
+    }
+    Served {
         answer,
         changed,
         websocket: websocket(upgrade_configs, at, findings),
+        timeout,
+        plugins,
     }
 }
 
@@ -297,8 +273,4 @@ fn websocket(configs: &[UpgradeConfig], at: Path<'_>, findings: &Findings) -> Op
         }
     }
     allowed
-}
-
-fn is_zero(duration: &envoy_types::pb::google::protobuf::Duration) -> bool {
-    duration.seconds == 0 && duration.nanos == 0
 }

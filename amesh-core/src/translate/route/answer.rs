@@ -1,7 +1,8 @@
 //! What becomes of the requests that a route takes.
 
-use crate::apisix::Id;
-use crate::apisix::plugin::{Abort, AmeshAnswer, Redirect, TrafficSplit, WeightedClusters};
+use super::rewrite::Changed;
+use crate::apisix::plugin::{Abort, AmeshAnswer, Plugins, Redirect, TrafficSplit, WeightedClusters};
+use crate::apisix::{Id, Timeout};
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -27,6 +28,34 @@ impl Answer {
         match self {
             Self::Upstream(_) | Self::Split(_) | Self::Clusters(_) => true,
             Self::Status(_) | Self::Redirect(_) | Self::Abort(_) | Self::Amesh(_) => false,
+        }
+    }
+}
+
+/// What a route does with its requests.
+#[derive(Debug)]
+pub(super) struct Served {
+    /// `None`: the operator permitted the route to be left out.
+    pub(super) answer: Option<Answer>,
+    /// Whether WebSocket upgrades are passed on; `None`: as the connection manager says.
+    pub(super) websocket: Option<bool>,
+    /// `None`: the upstream's own.
+    pub(super) timeout: Option<Timeout>,
+    /// Path and host on the way to the upstream.
+    pub(super) changed: Changed,
+    /// What else happens to the requests.
+    pub(super) plugins: Plugins,
+}
+
+impl Served {
+    /// An answer and nothing else.
+    pub(super) fn answered(answer: Option<Answer>) -> Self {
+        Self {
+            answer,
+            websocket: None,
+            timeout: None,
+            changed: Changed::default(),
+            plugins: Plugins::default(),
         }
     }
 }

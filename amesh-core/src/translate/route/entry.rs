@@ -5,16 +5,16 @@ use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteAction};
 
 use super::action::route_action;
-use super::answer::Answer;
+use super::answer::{Answer, Served};
 use super::direct_response::direct_response;
 use super::header_mutation::{self, Changes};
 use super::matching::{Matching, matching};
 use super::path::{self, PathMatch};
 use super::redirect::redirect;
-use super::rewrite::{Changed, Matched};
+use super::rewrite::Matched;
 use super::{Above, Clusters};
-use crate::apisix::Expr;
 use crate::apisix::plugin::Plugins;
+use crate::apisix::{Expr, Timeout};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter;
@@ -97,6 +97,7 @@ pub(super) struct Entry {
     /// What else happens to its requests; nothing of it when they are refused.
     pub(super) plugins: Plugins,
     pub(super) websocket: Option<bool>,
+    pub(super) timeout: Option<Timeout>,
 }
 
 impl Entry {
@@ -109,6 +110,7 @@ impl Entry {
             answer,
             plugins: Plugins::default(),
             websocket: None,
+            timeout: None,
         }
     }
 
@@ -159,29 +161,29 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
         status = Some(503);
     }
     let specifier = r#match.as_ref().and_then(|it| it.path_specifier.as_ref());
-    let mut changed = Changed::default();
-    let (answer, websocket) = match action {
+    let served = match action {
         Some(Action::Route(action)) => {
             let case = r#match.as_ref().and_then(|it| it.case_sensitive.as_ref());
             let matched = Matched {
                 prefix: path::prefix(specifier),
                 case_sensitive: case.is_none_or(|case| case.value),
             };
-            let forwarded = route_action(action, name, matched, above, at.field("route"), findings);
-            changed = forwarded.changed;
-            (forwarded.answer, forwarded.websocket)
+            route_action(action, name, matched, above, at.field("route"), findings)
         }
-        Some(Action::DirectResponse(response)) => (
-            Some(direct_response(response, at.field("direct_response"), findings)),
-            None,
-        ),
-        Some(Action::Redirect(action)) => (
-            redirect(action, path::prefix(specifier), at.field("redirect"), findings),
-            None,
-        ),
-        Some(Action::FilterAction(_)) => (refused(&ACTION, at.field("filter_action"), findings), None),
-        Some(Action::NonForwardingAction(_)) => (refused(&ACTION, at.field("non_forwarding_action"), findings), None),
-        None => (refused(&ACTION, at, findings), None),
+        Some(Action::DirectResponse(response)) => {
+            Served::answered(Some(direct_response(response, at.field("direct_response"), findings)))
+        }
+        Some(Action::Redirect(action)) => Served::answered(redirect(
+            action,
+            path::prefix(specifier),
+            at.field("redirect"),
+            findings,
+        )),
+        Some(Action::FilterAction(_)) => Served::answered(refused(&ACTION, at.field("filter_action"), findings)),
+        Some(Action::NonForwardingAction(_)) => {
+            Served::answered(refused(&ACTION, at.field("non_forwarding_action"), findings))
+        }
+        None => Served::answered(refused(&ACTION, at, findings)),
     };
     let Matching {
         path,
@@ -193,7 +195,7 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
     }
     let answer = match status {
         Some(status) => Some(Answer::Status(status)),
-        None => answer,
+        None => served.answer,
     };
     let answer = answer?;
     let forwards = answer.forwards();
@@ -204,9 +206,12 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
             _ => Some(""),
         },
     };
-    let mut plugins = above.headers.plugins(&level, known, forwards, at, findings);
+    let mut plugins = served.plugins;
+    above
+        .headers
+        .add_to(&mut plugins, &level, known, forwards, at, findings);
     if forwards {
-        changed.add_to(&mut plugins, findings.options().target);
+        served.changed.add_to(&mut plugins, findings.options().target);
     }
     Some(Entry {
         name: name.clone(),
@@ -214,7 +219,8 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
         conditions,
         answer,
         plugins,
-        websocket,
+        websocket: served.websocket,
+        timeout: served.timeout,
     })
 }
 

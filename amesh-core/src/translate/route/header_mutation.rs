@@ -147,20 +147,20 @@ impl Levels<'_> {
     }
 
     /// The plugins that make the changes; those of requests only where requests are forwarded.
-    pub(super) fn plugins(
+    pub(super) fn add_to(
         &self,
+        plugins: &mut Plugins,
         own: &Level,
         known: Known<'_>,
         forwards: bool,
         at: Path<'_>,
         findings: &Findings,
-    ) -> Plugins {
+    ) {
         let steps = |side: fn(&Level) -> &HeaderStep| -> Vec<HeaderStep> {
             let all = self.with(own).into_iter().map(side);
             let some = all.filter(|step| !step.remove.is_empty() || !step.add.is_empty());
             some.map(|step| resolved(step, known)).collect()
         };
-        let mut plugins = Plugins::default();
         let request = if forwards {
             steps(|level| &level.request)
         } else {
@@ -173,7 +173,7 @@ impl Levels<'_> {
                 ..AmeshForward::default()
             });
             plugins.amesh_response = (!response.is_empty()).then_some(AmeshResponse { headers: response });
-            return plugins;
+            return;
         }
         let headers = native::request(&request);
         plugins.proxy_rewrite = (!headers.is_empty()).then_some(ProxyRewrite {
@@ -182,7 +182,6 @@ impl Levels<'_> {
         });
         let headers = native::response(&response, at, findings);
         plugins.response_rewrite = (headers != ResponseHeaderChanges::default()).then_some(ResponseRewrite { headers });
-        plugins
     }
 }
 

@@ -124,7 +124,7 @@ pub(super) fn redirect(
         status: status(*response_code),
         scheme: match scheme_rewrite_specifier {
             Some(SchemeRewriteSpecifier::HttpsRedirect(true)) => Some("https".to_owned()),
-            Some(SchemeRewriteSpecifier::SchemeRedirect(scheme)) => given(&scheme.to_ascii_lowercase()),
+            Some(SchemeRewriteSpecifier::SchemeRedirect(scheme)) => given(scheme),
             Some(SchemeRewriteSpecifier::HttpsRedirect(false)) | None => None,
         },
         host: given(host_redirect),
@@ -135,7 +135,16 @@ pub(super) fn redirect(
         strip_query: *strip_query,
     };
     match path_rewrite_specifier {
-        Some(PathRewriteSpecifier::PathRedirect(path)) => location.path = given(path),
+        // Envoy puts a slash before a path that has none.
+        Some(PathRewriteSpecifier::PathRedirect(path)) => {
+            location.path = given(path).map(|path| {
+                if path.starts_with('/') {
+                    path
+                } else {
+                    format!("/{path}")
+                }
+            });
+        }
         Some(PathRewriteSpecifier::PrefixRewrite(put)) => {
             let rewrite = || (prefix.map(str::to_owned), put.clone());
             location.rewrite = (!put.is_empty()).then(rewrite);
@@ -226,7 +235,8 @@ impl Location {
             Some(path) if path.contains('?') => (path.as_str(), false),
             Some(path) => (path.as_str(), !self.strip_query),
             None if self.strip_query => ("$uri", false),
-            None => ("$request_uri", false),
+            // What APISIX calls `request_uri` is decoded.
+            None => ("$real_request_uri", false),
         };
         Some(Redirect {
             uri: Some(format!("{scheme}://{host}{path}")),

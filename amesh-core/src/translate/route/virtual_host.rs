@@ -8,6 +8,7 @@ use super::answer::Answer;
 use super::domain::{Domains, HOST, HostGroup, NEVER};
 use super::entry::{Entry, entry};
 use super::redirect::{self, HOST as REDIRECT_HOST};
+use super::retry;
 use crate::apisix::Expr;
 use crate::feature::{Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
@@ -37,7 +38,7 @@ pub(crate) static FEATURE: Feature = Feature {
             exact("typed_per_filter_config", "decides by their types: see the extensions"),
             unsupported("include_request_attempt_count", &ATTEMPT_COUNT),
             unsupported("include_attempt_count_in_response", &ATTEMPT_COUNT),
-            unsupported("retry_policy", &RETRY),
+            unsupported("retry_policy", &RETRY).amesh_exact("amesh-retry.retry"),
             unsupported("retry_policy_typed_config", &RETRY_EXTENSION),
             unsupported("hedge_policy", &HEDGE),
             unsupported("include_is_timeout_retry_header", &ATTEMPT_COUNT),
@@ -140,7 +141,11 @@ pub(super) fn virtual_host<'a>(
         &ATTEMPT_COUNT,
         at.field("include_is_timeout_retry_header"),
     );
-    findings.add_if(retry_policy.is_some(), &RETRY, at.field("retry_policy"));
+    let retry = retry::read(retry_policy.as_ref(), at, findings);
+    let above = Above {
+        retry: retry.as_ref(),
+        ..above
+    };
     findings.add_if(
         retry_policy_typed_config.is_some(),
         &RETRY_EXTENSION,

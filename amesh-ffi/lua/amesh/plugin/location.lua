@@ -80,6 +80,9 @@ function _M.compile(conf, nginx)
         if conf.path then
             path = conf.path
         end
+        if path:sub(1, 1) ~= "/" then
+            path = "/" .. path
+        end
         if own_query or conf.strip_query then
             query = ""
         end

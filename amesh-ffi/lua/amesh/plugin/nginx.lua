@@ -1,9 +1,11 @@
 --- What plugins need of nginx and of APISIX. Tests pass tables of their own.
 
+local balancer = require("ngx.balancer")
 local core = require("apisix.core")
 local headers = require("amesh.plugin.headers")
 
 local ngx = ngx
+local setmetatable = setmetatable
 local tostring = tostring
 local type = type
 
@@ -13,6 +15,17 @@ local _M = {}
 --- A variable of nginx or of APISIX.
 function _M.var(ctx, name)
     return ctx.var[name]
+end
+
+
+--- What nginx notes for each try of an upstream in a variable, as texts.
+-- Not from `ctx.var`, which keeps what it once read.
+function _M.tries(name)
+    local list = {}
+    for one in (ngx.var[name] or ""):gmatch("[^,:%s]+") do
+        list[#list + 1] = one
+    end
+    return list
 end
 
 
@@ -121,6 +134,56 @@ _M.decode_base64 = ngx.decode_base64
 --- Sets a header of the response; nil removes it.
 function _M.set_response_header(name, value)
     ngx.header[name] = value
+end
+
+
+--- Whether this is nginx's balancer phase, in which APISIX asks before every try but the first.
+function _M.in_balancer()
+    return ngx.get_phase() == "balancer"
+end
+
+
+--- How the last try failed: "failed" without an answer or "next" with one, and a status.
+function _M.last_failure()
+    return balancer.get_last_failure()
+end
+
+
+--- The time, in seconds, that the upstream of the request gives a connection.
+function _M.connect_timeout(ctx)
+    local timeout = ctx.upstream_conf and ctx.upstream_conf.timeout
+    return timeout and timeout.connect or 60
+end
+
+
+--- Before the first try: its timeouts in seconds, and how many more there may be. APISIX takes both from the upstream,
+-- which many requests share, so this request gets one of its own that says the rest of what the other says.
+--
+-- APISIX takes no node twice but an only one, and answers 502 when it has none left: the answer of the last node is better.
+function _M.set_tries(ctx, connect, wait, times)
+    local nodes = ctx.upstream_conf and ctx.upstream_conf.nodes
+    if nodes and #nodes > 1 and times > #nodes - 1 then
+        times = #nodes - 1
+    end
+    ctx.upstream_conf = setmetatable({
+        timeout = {connect = connect, send = wait, read = wait},
+        retries = times,
+    }, {__index = ctx.upstream_conf})
+end
+
+
+--- Before another try: its timeouts in seconds.
+function _M.set_timeouts(connect, wait)
+    local ok, err = balancer.set_timeouts(connect, wait, wait)
+    if not ok then
+        core.log.error("amesh: timeouts of a further try cannot be set: ", err)
+    end
+end
+
+
+--- Ends the request with this status in place of another try.
+function _M.fail(status)
+    return ngx.exit(status)
 end
 
 

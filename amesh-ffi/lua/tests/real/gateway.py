@@ -19,7 +19,7 @@ LUA = pathlib.Path(__file__).resolve().parents[2]
 HOME = os.environ.get("AMESH_APISIX_HOME")
 
 # Dictionaries of both subsystems. There is no setting for them; the value of another one is written as it stands.
-DICTIONARIES = "10m; lua_shared_dict xds-config {size}; lua_shared_dict xds-config-version 4m"
+DICTIONARIES = "1m; lua_shared_dict xds-config {size}; lua_shared_dict xds-config-version 4m"
 
 
 def free_port():
@@ -138,7 +138,7 @@ class Gateway:
             "nginx_config": {
                 "worker_processes": workers,
                 "http": {"enable_access_log": False},
-                "meta": {"lua_shared_dict": {"upstream-healthcheck": DICTIONARIES.format(size=size)}},
+                "meta": {"lua_shared_dict": {"status-report": DICTIONARIES.format(size=size)}},
                 "event": {"worker_connections": 4096},
             },
         }
@@ -206,6 +206,11 @@ class Gateway:
         if self.bell:
             self.bell.ring()
         return version
+
+    def version(self):
+        """Of APISIX, as it says: `(3, 18)`."""
+        name = ask(self.port)[2]["Server"]
+        return tuple(int(part) for part in re.search(r"APISIX/(\d+)\.(\d+)", name).groups())
 
     def reports(self):
         """What each worker says of itself."""

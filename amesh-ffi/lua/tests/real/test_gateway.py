@@ -176,11 +176,14 @@ class Kinds(Test):
     options = {"workers": 1, "plugins": ["key-auth"]}
 
     def test(self):
+        version = self.gateway.version()
         consumers = [("/consumers/jack", {"username": "jack"}),
                      ("/consumers/jack/credentials/c", {"id": "c", "plugins": {"key-auth": {"key": "secret"}}})]
         self.publish(put(
             ("upstreams", upstream("u", self.one.port)),
-            ("services", {"id": "s", "upstream_id": "u", "hosts": ["Service.example"]}),
+            ("services", {"id": "s", "upstream_id": "u", "hosts": [
+                # Hosts of services are compared as they are written before 3.18.
+                "Service.example" if version >= (3, 18) else "service.example"]}),
             ("plugin_configs", {"id": "p", "plugins": {"proxy-rewrite": {"uri": "/rewritten"}}}),
             ("global_rules", {"id": "g", "plugins": {"response-rewrite": {"headers": {"set": {"X-Global": "yes"}}}}}),
             ("plugin_metadata", {"id": "limit-count", "limit_header": "X-Limit"}),
@@ -190,7 +193,9 @@ class Kinds(Test):
             ("routes", {"id": "lim", "uri": "/lim", "upstream_id": "u", "plugins": {
                 "limit-count": {"count": 2, "time_window": 60, "key": "constant", "key_type": "constant"}}}),
         ) + consumers)
-        self.assertEqual(self.gateway.reports()[0]["rejected"], {})
+        rejected = [entry["key"] for entry in self.gateway.reports()[0]["rejected"]]
+        # The schema of 3.16 does not know the id that a credential has.
+        self.assertEqual(rejected, [] if version >= (3, 17) else ["/consumers/jack/credentials/c"])
 
         with self.subTest("a service with its hosts"):
             self.assertEqual(ask(self.gateway.port, "/svc", "service.example")[:2], (200, "one /svc"))
@@ -200,7 +205,7 @@ class Kinds(Test):
             self.assertEqual((status, body, headers.get("X-Global")), (200, "one /rewritten", "yes"))
         with self.subTest("a credential is checked as one"):
             self.assertEqual(ask(self.gateway.port, "/auth")[0], 401)
-            self.assertEqual(ask(self.gateway.port, "/auth?apikey=secret")[0], 200)
+            self.assertEqual(ask(self.gateway.port, "/auth?apikey=secret")[0], 401 if rejected else 200)
         with self.subTest("metadata of a plugin, and a limit that holds while others change"):
             statuses = []
             for round_ in range(4):

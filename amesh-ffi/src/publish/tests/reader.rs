@@ -43,6 +43,21 @@ pub(super) fn everything(world: &World) -> BTreeMap<String, Json> {
         .collect()
 }
 
+/// Fails if a key is not in the manifest, where its successor and readers find it.
+pub(super) fn check_manifest(world: &World) {
+    let parts = world.config.iter().filter(|(key, _)| key.starts_with("/_manifest/"));
+    let named: BTreeSet<&[u8]> = parts
+        .filter_map(|(_, value)| match value {
+            Value::Text(text) => Some(text.split(|byte| *byte == b'\n')),
+            Value::Number(_) => None,
+        })
+        .flatten()
+        .collect();
+    for key in all(world) {
+        assert!(named.contains(key.as_bytes()), "{key} is not in the manifest");
+    }
+}
+
 /// Fails if a route refers to what is not there.
 pub(super) fn check_references(objects: &BTreeMap<String, Json>) {
     for (key, route) in objects.iter().filter(|(key, _)| key.starts_with("/routes/")) {

@@ -1,0 +1,145 @@
+--- How long a request may take, and when it is tried again: Envoy's timeouts and retry policies.
+--
+-- APISIX asks this plugin before every try: before the first one in the access phase, where timeouts and the number of
+-- further tries are still to be set, and before the others in nginx's balancer phase. nginx goes to the next try after
+-- every failure that `proxy_next_upstream` names. What the policy of the route would not have tried again ends there.
+
+local plugin = require("amesh.plugin")
+
+local ipairs = ipairs
+local math_max = math.max
+local math_min = math.min
+local tonumber = tonumber
+
+local _M = {
+    name = "amesh-retry",
+    priority = 10300,
+}
+
+-- What nginx is told where nothing is bounded: a day.
+local NO_LIMIT = 86400
+
+-- The units of `grpc-timeout`, in seconds.
+local UNITS = {H = 3600, M = 60, S = 1, m = 1e-3, u = 1e-6, n = 1e-9}
+
+
+function _M.compile(conf)
+    local wrong = plugin.wrong(conf, {
+        timeout = "number?", grpc_timeout_max = "number?", idle_timeout = "number?", retry = "table?",
+    }, "amesh-retry")
+    if not wrong and conf.retry then
+        wrong = plugin.wrong(conf.retry, {
+            times = "number", per_try_timeout = "number?", on = "table", statuses = "table?",
+        }, "amesh-retry.retry")
+    end
+    if wrong then
+        return nil, wrong
+    end
+    local policy = {timeout = conf.timeout, grpc_max = conf.grpc_timeout_max, idle = conf.idle_timeout, times = 0}
+    if conf.retry then
+        policy.times = conf.retry.times
+        policy.per_try = conf.retry.per_try_timeout
+        policy.on = {}
+        for _, failure in ipairs(conf.retry.on) do
+            if failure ~= "connect" and failure ~= "reset" then
+                return nil, "amesh-retry.retry.on knows no " .. failure
+            end
+            policy.on[failure] = true
+        end
+        policy.statuses = {}
+        for _, status in ipairs(conf.retry.statuses or {}) do
+            policy.statuses[status] = true
+        end
+    end
+    return policy
+end
+
+
+-- What a gRPC client asks for, in seconds.
+local function grpc_timeout(ctx, nginx)
+    local value, unit = (nginx.request_header(ctx, "grpc-timeout") or ""):match("^(%d%d?%d?%d?%d?%d?%d?%d?)([HMSmun])$")
+    return value and tonumber(value) * UNITS[unit]
+end
+
+
+-- The time for all tries together; nil for no limit.
+local function total(policy, ctx, nginx)
+    if nginx.request_header(ctx, "Upgrade") then
+        -- Envoy counts from the end of the request, which such a connection does not have.
+        return nil
+    end
+    if policy.grpc_max and (nginx.request_header(ctx, "Content-Type") or ""):find("^application/grpc") then
+        local asked = grpc_timeout(ctx, nginx)
+        if policy.grpc_max == 0 then
+            return asked
+        end
+        return math_min(asked or policy.grpc_max, policy.grpc_max)
+    end
+    return policy.timeout
+end
+
+
+local function set_waits(policy, left, connect)
+    local wait = math_min(left or NO_LIMIT, policy.per_try or NO_LIMIT, policy.idle or NO_LIMIT)
+    return math_max(0.001, math_min(connect, wait)), math_max(0.001, wait)
+end
+
+
+-- What the last try came to: a connection that did not come about, one that was lost, or the status of an answer.
+local function last_try(nginx)
+    local state, status = nginx.last_failure()
+    -- nginx says "next" of 403 and 404 alone, and "failed" of other statuses too: then a header came.
+    local headers = nginx.tries("upstream_header_time")
+    if state == "next" or (headers[#headers] or "-") ~= "-" then
+        return "status", status
+    end
+    -- Not the time that it took to connect, which nginx notes for some refused connections too.
+    local sent = nginx.tries("upstream_bytes_sent")
+    return sent[#sent] == "0" and "connect" or "reset", status
+end
+
+
+local function first(policy, ctx, nginx)
+    local left = total(policy, ctx, nginx)
+    ctx.amesh_total = left
+    local connect, wait = set_waits(policy, left, nginx.connect_timeout(ctx))
+    nginx.set_tries(ctx, connect, wait, policy.times)
+end
+
+
+-- The time that the tries so far took.
+local function spent(nginx)
+    local sum = 0
+    for _, time in ipairs(nginx.tries("upstream_response_time")) do
+        sum = sum + (tonumber(time) or 0)
+    end
+    return sum
+end
+
+
+local function again(policy, ctx, nginx)
+    local failure, status = last_try(nginx)
+    local wanted = policy.times > 0
+        and (failure == "status" and policy.statuses[status] or policy.on[failure])
+    if not wanted then
+        return nginx.fail(status)
+    end
+    local left = ctx.amesh_total and ctx.amesh_total - spent(nginx)
+    if left and left <= 0 then
+        return nginx.fail(504)
+    end
+    local connect, wait = set_waits(policy, left, nginx.connect_timeout(ctx))
+    nginx.set_timeouts(connect, wait)
+end
+
+
+function _M.before_proxy(policy, ctx, nginx)
+    if nginx.in_balancer() then
+        again(policy, ctx, nginx)
+    else
+        first(policy, ctx, nginx)
+    end
+end
+
+
+return _M
