@@ -166,6 +166,8 @@ pub(crate) struct Serving {
     pub(crate) removes_client_cert: bool,
     /// How paths are written before a route is looked for.
     pub(crate) path: PathForm,
+    /// Which address of X-Forwarded-For is taken for the client's, counted from the end.
+    pub(crate) client_hop: Option<u32>,
 }
 
 impl Serving {
@@ -178,6 +180,7 @@ impl Serving {
             merge_slashes: false,
             escaped_slashes: None,
         },
+        client_hop: None,
     };
 
     /// What is safe where two connection managers use the same routes.
@@ -190,6 +193,7 @@ impl Serving {
                 merge_slashes: self.path.merge_slashes || other.path.merge_slashes,
                 escaped_slashes: self.path.escaped_slashes.max(other.path.escaped_slashes),
             },
+            client_hop: self.client_hop.filter(|_| self.client_hop == other.client_hop),
         }
     }
 }
@@ -416,6 +420,9 @@ impl Builder<'_> {
         let serving = self.applied.serving;
         if forwards && serving.removes_client_cert {
             header_mutation::remove_first(&mut plugins, CLIENT_CERTIFICATE, self.applied.target);
+        }
+        if let Some(hop) = serving.client_hop {
+            header_mutation::believe(&mut plugins, hop);
         }
         if self.applied.target == Target::Amesh && !serving.path.is_none() {
             if forwards {

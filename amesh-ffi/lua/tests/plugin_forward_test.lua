@@ -68,6 +68,15 @@ return {
         equal(forwarded({rewrite = {put = "/n"}}, {target = "/rx/abc?q=1"}).path, "/n?q=1")
         equal(forwarded({rewrite = {pattern = "one", put = "two"}}, {target = "/one/one?one"}).path, "/two/two?one")
     end},
+    {"a prefix is cut off the path that nginx chose the route by", function()
+        local function cut(target, uri)
+            return forwarded({rewrite = {cut = 4, put = "/n"}}, {target = target, var = {uri = uri, http_host = "a"}}).path
+        end
+        equal(cut("/old/%20/a%2fb?q", "/old/ /a/b"), "/n/%20/a%2fb?q")
+        equal(cut("/old//x?q", "/old/x"), "/n//x?q")
+        equal(cut("//old//x?q", "/old/x"), "/n/x?q")
+        equal(cut("/%6fld/x y", "/old/x y"), "/n/x%20y")
+    end},
     {"a gRPC upstream gets it too", function()
         local module = {name = forward.name, priority = 1, compile = forward.compile, rewrite = function(conf, ctx, nginx)
             forward.rewrite(conf, ctx, nginx)

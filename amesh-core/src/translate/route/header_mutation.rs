@@ -14,7 +14,7 @@ use crate::apisix::plugin::{
     AmeshForward, AmeshResponse, AppendAction, Format, HeaderAddition, HeaderStep, Plugins, ProxyRewrite,
     ResponseHeaderChanges, ResponseRewrite,
 };
-use crate::feature::{Feature, Message, exact, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
 use crate::translate::value::format::{self, Known};
@@ -38,12 +38,12 @@ pub(crate) static FEATURE: Feature = Feature {
             fields: &[
                 exact("key", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add[].name"),
                 exact("value", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add[].value"),
-                exact("raw_value", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add[].value"),
+                irrelevant("raw_value", "Envoy's router sends `value` alone"),
             ],
         },
     ],
     extensions: &[],
-    rules: &[&NATIVE, &native::VARIABLE, &UNDERSCORE, &BYTES],
+    rules: &[&NATIVE, &native::VARIABLE, &UNDERSCORE],
 };
 
 /// What APISIX's own plugins cannot do.
@@ -71,14 +71,6 @@ static UNDERSCORE: Rule = Rule::new(
     "a response header gets dashes in its name for underscores",
     "Names of response headers have no underscores where APISIX sets them: `x_a` is sent as `x-a`.",
     "use dashes",
-);
-
-static BYTES: Rule = Rule::new(
-    "header-mutation-bytes",
-    Outcome::LeftOut,
-    "a header whose value is no text is left out",
-    "Envoy can send any bytes in a header. APISIX's configuration holds text.",
-    "use UTF-8",
 );
 
 /// The changes that one level makes, as Envoy has them.
@@ -185,6 +177,24 @@ impl Levels<'_> {
     }
 }
 
+/// Lets the client's address in all values be the one that X-Forwarded-For tells, counted from the end.
+pub(super) fn believe(plugins: &mut Plugins, hop: u32) {
+    let mut steps: Vec<&mut HeaderStep> = Vec::new();
+    if let Some(forward) = &mut plugins.amesh_forward {
+        steps.extend(&mut forward.headers);
+        for member in forward.clusters.iter_mut().flat_map(|clusters| &mut clusters.members) {
+            steps.extend(&mut member.request);
+            steps.extend(&mut member.response);
+        }
+    }
+    if let Some(response) = &mut plugins.amesh_response {
+        steps.extend(&mut response.headers);
+    }
+    for addition in steps.into_iter().flat_map(|step| &mut step.add) {
+        format::believe(&mut addition.value, hop);
+    }
+}
+
 /// Makes a route remove a header from requests before anything else is done to them.
 pub(super) fn remove_first(plugins: &mut Plugins, name: &str, target: Target) {
     if target == Target::Amesh {
@@ -253,18 +263,13 @@ fn addition(option: &HeaderValueOption, side: Side, at: Path<'_>, findings: &Fin
         append_action,
         keep_empty_value,
     } = option;
-    let HeaderValue { key, value, raw_value } = header.as_ref()?;
+    let HeaderValue {
+        key,
+        value,
+        raw_value: _,
+    } = header.as_ref()?;
     let at_header = at.field("header");
-    let Ok(raw) = std::str::from_utf8(raw_value) else {
-        findings.add_with(&BYTES, at_header.field("raw_value"), key.clone());
-        return None;
-    };
-    let (text, field) = if value.is_empty() {
-        (raw, "raw_value")
-    } else {
-        (value.as_str(), "value")
-    };
-    let value = format::format(text, at_header.field(field), findings)?;
+    let value = format::format(value, at_header.field("value"), findings)?;
     let action = match append {
         Some(append) if append.value => AppendAction::Append,
         Some(_) => AppendAction::Overwrite,

@@ -28,7 +28,7 @@ local function compile_host(conf, nginx)
         end
     elseif conf.path then
         local rewrite, err = paths.rewrite(conf.path, nginx)
-        return rewrite and function(ctx) return (rewrite(nginx.path(ctx):match("^[^?]*"))) end, err
+        return rewrite and function(ctx) return rewrite((nginx.path(ctx):match("^[^?]*")), ctx) end, err
     end
     -- The node is chosen later.
     return function() end
@@ -112,7 +112,7 @@ function _M.rewrite(forward, ctx, nginx)
     end
     if forward.rewrite then
         nginx.request_headers.set(ctx, "x-envoy-original-path", path)
-        path = forward.rewrite(path)
+        path = forward.rewrite(path, ctx)
         ctx.amesh_path = path
     end
     if path ~= sent then

@@ -64,6 +64,12 @@ function _M.replace_all(text, pattern, put)
 end
 
 
+--- A path that nginx has read, as it may be sent.
+function _M.escape(path)
+    return ngx.escape_uri(path, 0)
+end
+
+
 --- Sets the path and query that an upstream gets. nginx writes it after the upstream's name, so that without a slash in
 -- front it would be part of the name.
 function _M.set_upstream_path(ctx, path)
@@ -91,6 +97,7 @@ end
 
 --- Sets the path that a gRPC upstream gets, which nginx makes of the request's own.
 function _M.set_grpc_path(path)
+    -- A plus sign is a space only in a query.
     ngx.req.set_uri(ngx.unescape_uri((path:gsub("%?.*", ""):gsub("%+", "%%2B"))))
 end
 
