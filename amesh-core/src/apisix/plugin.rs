@@ -1,6 +1,7 @@
 //! The plugins of a route, one file each.
 
 mod amesh_answer;
+mod amesh_hash;
 mod amesh_retry;
 mod fault_injection;
 mod proxy_rewrite;
@@ -10,6 +11,7 @@ mod traffic_split;
 use serde::Serialize;
 
 pub use amesh_answer::{AmeshAnswer, DirectAnswer, PathRewrite, RedirectAnswer};
+pub use amesh_hash::{AmeshHash, CookieAttribute, HashCookie, HashHeader, HashOf, HashPolicy};
 pub use amesh_retry::{AmeshRetry, Retry, RetryOn};
 pub use fault_injection::{Abort, FaultInjection};
 pub use proxy_rewrite::{HeaderChanges, ProxyRewrite};
@@ -22,6 +24,9 @@ pub struct Plugins {
     /// Amesh's own: answers in place of an upstream.
     #[serde(rename = "amesh-answer", skip_serializing_if = "Option::is_none")]
     pub amesh_answer: Option<AmeshAnswer>,
+    /// Amesh's own: what keeps requests on one node.
+    #[serde(rename = "amesh-hash", skip_serializing_if = "Option::is_none")]
+    pub amesh_hash: Option<AmeshHash>,
     /// Amesh's own: how long a request may take and when it is tried again.
     #[serde(rename = "amesh-retry", skip_serializing_if = "Option::is_none")]
     pub amesh_retry: Option<AmeshRetry>,

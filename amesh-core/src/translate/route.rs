@@ -5,6 +5,7 @@ mod answer;
 pub(crate) mod direct_response;
 mod domain;
 pub(crate) mod entry;
+pub(crate) mod hash_policy;
 pub(crate) mod header;
 pub(crate) mod header_mutation;
 pub(crate) mod matching;

@@ -10,7 +10,7 @@ local setmetatable = setmetatable
 local type = type
 
 -- Every plugin of this package, which `amesh.hook` adds to those that config.yaml names.
-local OWN = {"amesh-answer", "amesh-retry", "amesh-status"}
+local OWN = {"amesh-answer", "amesh-hash", "amesh-retry", "amesh-status"}
 
 local PHASES = {"rewrite", "access", "before_proxy", "header_filter", "body_filter", "log"}
 

@@ -1,5 +1,6 @@
 --- A plugin as APISIX runs it, with a request and a response of the test's own.
 
+local pcre = require("router.pcre")
 local plugin = require("amesh.plugin")
 local fake = require("fake")
 
@@ -18,6 +19,28 @@ function _M.nginx(request)
         nginx.response.headers["content-type"] = content_type
     end
     nginx.decode_base64 = fake.decode_base64
+    function nginx.request_header_lines(_, name)
+        local value = request.headers and request.headers[name:lower()]
+        return type(value) == "table" and value or {value}
+    end
+    function nginx.replace(text, regex, made)
+        local out = {}
+        local from, to = pcre.find(text, regex)
+        while from do
+            out[#out + 1] = text:sub(1, from - 1) .. made(pcre.match(text:sub(from, to), regex))
+            text = text:sub(to + 1)
+            from, to = pcre.find(text, regex)
+        end
+        return table.concat(out) .. text
+    end
+    function nginx.connection() return request.client, request.server end
+    function nginx.balancer() return request.balancer end
+    function nginx.upstream_answered() return not request.failed end
+    function nginx.add_response_header(name, value)
+        local headers = nginx.response.headers
+        headers[name:lower()] = headers[name:lower()] or {}
+        table.insert(headers[name:lower()], value)
+    end
     return nginx
 end
 

@@ -7,10 +7,10 @@ use envoy_types::pb::envoy::config::route::v3::route_action::{
 
 use super::answer::{Answer, Served};
 use super::policy::{CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
-use super::retry;
 use super::timeout::limits;
 use super::weighted::{METADATA_MATCH, weighted};
 use super::{Above, Clusters};
+use super::{hash_policy, retry};
 use crate::apisix::Id;
 use crate::apisix::plugin::{AmeshRetry, Plugins};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
@@ -57,7 +57,6 @@ pub(crate) static FEATURE: Feature = Feature {
                     "include_vh_rate_limits",
                     "says which rate limits apply, none of which is carried over",
                 ),
-                unsupported("hash_policy", &HASH),
                 unsupported("cors", &CORS),
                 exact("upgrade_configs", "route.enable_websocket"),
                 unsupported("internal_redirect_policy", &INTERNAL_REDIRECT),
@@ -116,15 +115,6 @@ static FORWARDED_HOST: Rule = Rule::new(
     "Envoy appends the client's host to X-Forwarded-Host only where it rewrote the Host header. APISIX sets the header \
      on every request.",
     "nothing, unless an application tells the two apart",
-);
-
-static HASH: Rule = Rule::new(
-    "route-hash-policy",
-    Outcome::LeftOut,
-    "requests of one client are not kept on one endpoint",
-    "Envoy hashes a header, a cookie, a query parameter or the client's address and sends equal requests to the same \
-     endpoint. That is not carried over: requests are spread evenly.",
-    "use an APISIX upstream of type chash until it is",
 );
 
 static UPGRADE: Rule = Rule::new(
@@ -215,7 +205,7 @@ pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>,
         at.field("request_mirror_policies"),
     );
     findings.add_if(!rate_limits.is_empty(), &RATE_LIMIT, at.field("rate_limits"));
-    findings.add_if(!hash_policy.is_empty(), &HASH, at.field("hash_policy"));
+    let hash = hash_policy::read(hash_policy, retry.as_ref(), at, findings);
     findings.add_if(cors.is_some(), &CORS, at.field("cors"));
     findings.add_if(
         internal_redirect_policy.is_some(),
@@ -253,7 +243,10 @@ pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>,
     } else {
         answer
     };
-    let mut plugins = Plugins::default();
+    let mut plugins = Plugins {
+        amesh_hash: hash,
+        ..Plugins::default()
+    };
     let mut timeout = None;
     if findings.options().target == Target::Amesh {
         let plugin = AmeshRetry {
