@@ -53,6 +53,10 @@ pub enum Balancer {
     /// Amesh's own: Envoy's table of hashes. `key`: its size.
     #[serde(rename = "amesh_maglev")]
     Maglev,
+    /// Amesh's own: the one with the fewest requests in flight of some that are drawn, or by weight and requests in flight.
+    /// `key`: how many are drawn, and how much a request in flight weighs.
+    #[serde(rename = "amesh_least_request")]
+    LeastRequest,
     /// Amesh's own: a node drawn at random.
     #[serde(rename = "amesh_random")]
     Random,

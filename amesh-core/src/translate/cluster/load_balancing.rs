@@ -1,7 +1,7 @@
 //! How a cluster spreads requests over its endpoints.
 //!
-//! Round robin is APISIX's default and honours weights exactly. Least requests, Istio's default, becomes `least_conn`.
-//! Rings and tables of hashes and random choice have no counterpart in stock APISIX and become round robin, each with a
+//! Round robin is APISIX's default and honours weights exactly. Least requests, Istio's default, becomes `least_conn`, or
+//! with Amesh's package a balancer that chooses as Envoy's does. Rings and tables of hashes and random choice have no counterpart in stock APISIX and become round robin, each with a
 //! finding that says what is lost; Amesh's package has balancers for them.
 
 use envoy_types::pb::envoy::config::cluster::v3::LoadBalancingPolicy;
@@ -11,7 +11,7 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
 };
 
 use crate::apisix::Balancer;
-use crate::feature::{Feature, Message, approximate, unsupported};
+use crate::feature::{Feature, Message, approximate, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
 use crate::translate::endpoint::{Balances, Hashing};
@@ -20,17 +20,18 @@ use super::discovery::ORIGINAL_DST;
 
 pub(crate) const FEATURE: Feature = Feature {
     name: "cluster/load_balancing",
-    summary: "Round robin and least requests are kept; the package adds rings, tables and random choice.",
+    summary: "Round robin and least requests are kept; the package adds rings, tables, random choice and Envoy's least requests.",
     messages: &[
         Message {
             name: "envoy.config.cluster.v3.Cluster",
             fields: &[
-                approximate("lb_policy", "upstream.type", &LEAST_REQUEST),
+                approximate("lb_policy", "upstream.type", &LEAST_REQUEST)
+                    .amesh_approximate("upstream.type", &EACH_WORKER),
                 unsupported("lb_subset_config", &SUBSET),
                 unsupported("ring_hash_lb_config", &TUNING).amesh_exact("upstream.key"),
                 unsupported("maglev_lb_config", &TUNING).amesh_exact("upstream.key"),
                 unsupported("original_dst_lb_config", &ORIGINAL_DST),
-                approximate("least_request_lb_config", "upstream.type", &LEAST_REQUEST),
+                approximate("least_request_lb_config", "upstream.type", &LEAST_REQUEST).amesh_exact("upstream.key"),
                 approximate("round_robin_lb_config", "upstream.type", &SLOW_START),
                 unsupported("load_balancing_policy", &EXTENSION),
             ],
@@ -38,9 +39,19 @@ pub(crate) const FEATURE: Feature = Feature {
         Message {
             name: "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig",
             fields: &[
-                unsupported("choice_count", &TUNING),
-                unsupported("active_request_bias", &TUNING),
+                unsupported("choice_count", &TUNING).amesh_exact("upstream.key"),
+                unsupported("active_request_bias", &TUNING).amesh_exact("upstream.key"),
                 unsupported("slow_start_config", &SLOW_START),
+            ],
+        },
+        Message {
+            name: "envoy.config.core.v3.RuntimeDouble",
+            fields: &[
+                unsupported("default_value", &TUNING).amesh_exact("upstream.key"),
+                irrelevant(
+                    "runtime_key",
+                    "APISIX has no runtime layer that could override the value",
+                ),
             ],
         },
         Message {
@@ -75,6 +86,17 @@ the one with the fewest requests in flight for its weight. Both count what the p
 worker process counts its own. Among endpoints with equally few Envoy draws, so all get their share; APISIX takes them in \
 an order of its own, so while requests come one at a time some endpoints get none.",
     advice: "balance in turn (`ROUND_ROBIN` in a DestinationRule) where idle endpoints are to get their share too",
+};
+
+static EACH_WORKER: Rule = Rule {
+    name: "lb-least-request-worker",
+    outcome: Outcome::Approximated,
+    summary: "requests in flight are counted by each worker of nginx alone",
+    explanation: "\
+Amesh's balancer draws endpoints and compares their requests in flight as Envoy's does, and where weights differ takes them \
+in turn by their weights and what is in flight. Envoy counts what all of its threads have sent; in APISIX each worker process \
+counts its own, and none what it sent while the cluster had a single endpoint.",
+    advice: "none is needed; with few workers the counts are close to Envoy's",
 };
 
 static RANDOM: Rule = Rule {
@@ -196,7 +218,7 @@ pub(crate) fn balancing(settings: Settings<'_>, at: Path<'_>, findings: &Finding
     let policy = LbPolicy::try_from(lb_policy);
     match lb_config {
         Some(LbConfig::LeastRequestLbConfig(config)) if policy == Ok(LbPolicy::LeastRequest) => {
-            least_request(config, at.field("least_request_lb_config"), findings);
+            least_request(config, package, at.field("least_request_lb_config"), findings);
         }
         // The configuration of another balancer than the policy names is not read.
         None | Some(LbConfig::LeastRequestLbConfig(_)) => {}
@@ -230,8 +252,15 @@ pub(crate) fn balancing(settings: Settings<'_>, at: Path<'_>, findings: &Finding
         // Only ORIGINAL_DST and clusters that are extensions bring a balancer of their own, and those have no nodes.
         Ok(LbPolicy::RoundRobin | LbPolicy::ClusterProvided) => {}
         Ok(LbPolicy::LeastRequest) => {
-            findings.add(&LEAST_REQUEST, at);
-            return Balancing::by(Balancer::LeastConn);
+            findings.add(if package { &EACH_WORKER } else { &LEAST_REQUEST }, at);
+            return Balancing {
+                key: package.then(|| least_request_key(lb_config)),
+                ..Balancing::by(if package {
+                    Balancer::LeastRequest
+                } else {
+                    Balancer::LeastConn
+                })
+            };
         }
         Ok(LbPolicy::Random) => {
             findings.add_if(!package, &RANDOM, at);
@@ -281,6 +310,22 @@ const MAXIMUM_RING: u64 = 8 * 1024 * 1024;
 /// Envoy's size of a table, where the cluster sets none.
 const TABLE: u64 = 65_537;
 
+fn least_request_key(config: Option<&LbConfig>) -> String {
+    let config = match config {
+        Some(LbConfig::LeastRequestLbConfig(config)) => Some(config),
+        _ => None,
+    };
+    let choices = config
+        .and_then(|config| config.choice_count.as_ref())
+        .map_or(2, |count| count.value.max(1));
+    let bias = config
+        .and_then(|config| config.active_request_bias.as_ref())
+        .map_or(1.0, |bias| bias.default_value);
+    // What Envoy does with a negative value.
+    let bias = if bias.is_finite() && bias >= 0.0 { bias } else { 1.0 };
+    format!("{choices} {bias}")
+}
+
 fn ring_key(config: Option<&LbConfig>) -> String {
     let default = RingHashLbConfig::default();
     let RingHashLbConfig {
@@ -313,18 +358,18 @@ fn tuning(read: bool, at: Path<'_>, field: &'static str, findings: &Findings) {
     }
 }
 
-fn least_request(config: &LeastRequestLbConfig, at: Path<'_>, findings: &Findings) {
+fn least_request(config: &LeastRequestLbConfig, package: bool, at: Path<'_>, findings: &Findings) {
     let LeastRequestLbConfig {
         choice_count,
         active_request_bias,
         slow_start_config,
     } = config;
-    if choice_count.is_some() {
-        findings.add(&TUNING, at.field("choice_count"));
-    }
-    if active_request_bias.is_some() {
-        findings.add(&TUNING, at.field("active_request_bias"));
-    }
+    findings.add_if(!package && choice_count.is_some(), &TUNING, at.field("choice_count"));
+    findings.add_if(
+        !package && active_request_bias.is_some(),
+        &TUNING,
+        at.field("active_request_bias"),
+    );
     if slow_start_config.is_some() {
         findings.add(&SLOW_START, at.field("slow_start_config"));
     }
