@@ -20,7 +20,6 @@ function _M.nginx(request)
     end
     function nginx.set_response_header(name, value) nginx.response.headers[name:lower()] = value end
     function nginx.path(ctx) return ctx.amesh_path or nginx.target(ctx) end
-    function nginx.random() return request.random end
     function nginx.host(ctx) return ctx.amesh_host or nginx.var(ctx, "http_host") end
     -- The tests that need a pattern run in a real APISIX.
     function nginx.replace_all(text, pattern, put)
@@ -66,6 +65,28 @@ function _M.nginx(request)
         local drawn = request.random and table.remove(request.random, 1) or 0
         assert(drawn < limit, "no such number can be drawn")
         return drawn
+    end
+    function nginx.request_header_lines(_, name)
+        local value = request.headers and request.headers[name:lower()]
+        return type(value) == "table" and value or {value}
+    end
+    function nginx.replace(text, regex, made)
+        local out = {}
+        local from, to = pcre.find(text, regex)
+        while from do
+            out[#out + 1] = text:sub(1, from - 1) .. made(pcre.match(text:sub(from, to), regex))
+            text = text:sub(to + 1)
+            from, to = pcre.find(text, regex)
+        end
+        return table.concat(out) .. text
+    end
+    function nginx.connection() return request.client, request.server end
+    function nginx.balancer() return request.balancer end
+    function nginx.upstream_answered() return not request.failed end
+    function nginx.add_response_header(name, value)
+        local answered = nginx.response.headers
+        answered[name:lower()] = answered[name:lower()] or {}
+        table.insert(answered[name:lower()], value)
     end
     return nginx
 end
