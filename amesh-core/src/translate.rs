@@ -50,6 +50,8 @@ pub(crate) static FEATURES: &[&Feature] = &[
     &endpoint::health::FEATURE,
     &endpoint::weight::FEATURE,
     &http_filter::FEATURE,
+    &http_filter::cors::FEATURE,
+    &http_filter::fault::FEATURE,
     &http_filter::rbac::FEATURE,
     &http_filter::table::FEATURE,
     &listener::FEATURE,

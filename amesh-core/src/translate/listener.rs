@@ -19,6 +19,7 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use self::address::{Binding, Neighbours, binding, conditions, host_names};
 use self::filter_chain::{HttpChain, Siblings, filter_chain, is_plaintext, permits_ambiguity};
 use self::http_connection_manager::{Managed, Routes, http_connection_manager};
+use super::http_filter::Configs;
 use super::route::Serving;
 use super::route::refuse_all;
 use super::scope::Scope;
@@ -210,6 +211,8 @@ pub(crate) struct Listened {
 pub(crate) struct Use {
     pub(crate) scope: Scope,
     pub(crate) serving: Serving,
+    /// The connection manager's filters.
+    pub(crate) filters: Configs,
 }
 
 /// A route configuration that stands in the listener itself.
@@ -356,7 +359,11 @@ pub(crate) fn listener(listener: &Listener, around: &Surroundings<'_>, findings:
         let at_filters = at_chain.field("filters");
         let at_filter = at_filters.index(chain.filter);
         let at_manager = at_filter.field("typed_config");
-        let Managed { routes, serving } = http_connection_manager(chain.manager, chain.tls, at_manager, findings);
+        let Managed {
+            routes,
+            serving,
+            filters,
+        } = http_connection_manager(chain.manager, chain.tls, at_manager, findings);
         let twins = shapes
             .iter()
             .enumerate()
@@ -372,6 +379,7 @@ pub(crate) fn listener(listener: &Listener, around: &Surroundings<'_>, findings:
         let used = Use {
             scope: Scope(scope),
             serving,
+            filters,
         };
         match (refused, routes) {
             (Some(status), _) | (None, Routes::Refused(status)) => {

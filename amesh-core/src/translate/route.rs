@@ -15,6 +15,7 @@ pub(crate) mod query;
 pub(crate) mod redirect;
 pub(crate) mod retry;
 pub(crate) mod rewrite;
+mod serving;
 pub(crate) mod timeout;
 pub(crate) mod virtual_host;
 pub(crate) mod weighted;
@@ -26,13 +27,15 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use self::answer::Answer;
 use self::domain::{Domains, HostGroup};
 use self::entry::Entry;
-use self::header_mutation::{Changes, Level, Levels};
+use self::header_mutation::{Changes, Levels};
 use self::path::PathMatch;
 use self::policy::MIRROR;
+pub(crate) use self::serving::Serving;
 use self::virtual_host::{Host, virtual_host};
-use super::http_filter;
+use super::http_filter::cors::Policy;
+use super::http_filter::{self, Configs, Level};
 use super::scope::Scope;
-use crate::apisix::plugin::{Abort, AmeshAnswer, FaultInjection, PathForm, Plugins, Retry};
+use crate::apisix::plugin::{Abort, AmeshAnswer, FaultInjection, Plugins, Retry};
 use crate::apisix::{Expr, Id, Route};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
@@ -142,6 +145,10 @@ pub(super) struct Above<'a> {
     /// The virtual host's own, for routes without one.
     pub(super) retry: Option<&'a Retry>,
     pub(super) headers: Levels<'a>,
+    /// What is configured for filters.
+    pub(super) filters: &'a Level<'a>,
+    /// The CORS policy of the virtual host in the field that the filter's own configuration replaced.
+    pub(super) cors: Option<&'a Policy>,
 }
 
 /// A route configuration and where it applies.
@@ -154,48 +161,9 @@ pub(crate) struct Applied<'a> {
     /// Where requests for it arrive; at least one.
     pub(crate) scopes: &'a [Scope],
     pub(crate) serving: Serving,
+    /// The filters of the connection managers that use it; `None` where they are not known.
+    pub(crate) filters: Option<&'a Configs>,
     pub(crate) target: Target,
-}
-
-/// What connection managers do with the requests of a route configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Serving {
-    /// Whether WebSocket upgrades are passed on.
-    pub(crate) websocket: bool,
-    /// Whether the header that tells of a client's certificate is removed from requests.
-    pub(crate) removes_client_cert: bool,
-    /// How paths are written before a route is looked for.
-    pub(crate) path: PathForm,
-    /// Which address of X-Forwarded-For is taken for the client's, counted from the end.
-    pub(crate) client_hop: Option<u32>,
-}
-
-impl Serving {
-    /// As Istio has it at every listener.
-    pub(crate) const ISTIO: Self = Self {
-        websocket: true,
-        removes_client_cert: true,
-        path: PathForm {
-            normalize: true,
-            merge_slashes: false,
-            escaped_slashes: None,
-        },
-        client_hop: None,
-    };
-
-    /// What is safe where two connection managers use the same routes.
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self {
-            websocket: self.websocket && other.websocket,
-            removes_client_cert: self.removes_client_cert || other.removes_client_cert,
-            path: PathForm {
-                normalize: self.path.normalize || other.path.normalize,
-                merge_slashes: self.path.merge_slashes || other.path.merge_slashes,
-                escaped_slashes: self.path.escaped_slashes.max(other.path.escaped_slashes),
-            },
-            client_hop: self.client_hop.filter(|_| self.client_hop == other.client_hop),
-        }
-    }
 }
 
 /// Translates a route configuration.
@@ -260,7 +228,9 @@ pub(crate) fn route_configuration(
             refused = Some(503);
         }
     }
-    refused = http_filter::per_route(typed_per_filter_config, at, findings).or(refused);
+    let manager = Level::manager(applied.filters);
+    let own = http_filter::per_route(typed_per_filter_config, &manager, at, findings);
+    refused = own.refused.or(refused);
     if let Some(status) = refused {
         return vec![refuse_all(applied.id, "refused", status, Scope::any_of(applied.scopes))];
     }
@@ -271,8 +241,10 @@ pub(crate) fn route_configuration(
         headers: Levels {
             most_specific_wins: *most_specific_header_mutations_wins,
             configuration: &level,
-            host: &Level::default(),
+            host: &header_mutation::Level::default(),
         },
+        filters: &manager.below(&own.configs),
+        cors: None,
     };
     let domains = Domains::of(virtual_hosts, *ignore_port_in_host_matching);
     let hosts: Vec<Host<'_>> = virtual_hosts
@@ -413,7 +385,14 @@ impl Builder<'_> {
             // What is refused is refused before anything else.
             Answer::Status(status) => plugins = answer(*status),
             Answer::Redirect(redirect) => plugins.redirect = Some(redirect.clone()),
-            Answer::Abort(abort) => plugins.fault_injection = Some(FaultInjection { abort: abort.clone() }),
+            Answer::Abort(abort) => {
+                let fault = plugins.fault_injection.take();
+                let (delay, injected) = fault.map_or((None, None), |fault| (fault.delay, fault.abort));
+                plugins.fault_injection = Some(FaultInjection {
+                    abort: injected.or_else(|| Some(abort.clone())),
+                    delay,
+                });
+            }
             Answer::Amesh(answer) => plugins.amesh_answer = Some(answer.clone()),
         }
         let forwards = entry.answer.forwards();
@@ -470,10 +449,8 @@ fn priority(value: usize) -> i64 {
 fn answer(status: u32) -> Plugins {
     Plugins {
         fault_injection: Some(FaultInjection {
-            abort: Abort {
-                http_status: status,
-                body: String::new(),
-            },
+            abort: Some(Abort::always(status, String::new())),
+            delay: None,
         }),
         ..Plugins::default()
     }

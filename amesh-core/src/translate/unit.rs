@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::http_filter::Configs;
 use super::listener::{Inline, Listened, Surroundings, Use, listener};
 use super::route::{Applied, Clusters, Serving, route_configuration};
 use super::scope::Scope;
@@ -133,6 +134,7 @@ fn run_listener(
             scopes: &[used.scope],
             serving: used.serving,
             target: findings.options().target,
+            filters: Some(&used.filters),
         };
         objects.extend(routes(route_configuration(
             &applied,
@@ -190,6 +192,7 @@ fn run_routes(
         findings.add(&resource::UNUSED, Path::root());
         return Vec::new();
     };
+    let filters = Configs::shared(used.iter().map(|used| &used.filters), Path::root(), findings);
     let applied = Applied {
         config,
         id: &[name],
@@ -197,6 +200,7 @@ fn run_routes(
         scopes: &scopes,
         serving,
         target: findings.options().target,
+        filters: (!used.is_empty()).then_some(&filters),
     };
     routes(route_configuration(&applied, clusters, Path::root(), findings)).collect()
 }

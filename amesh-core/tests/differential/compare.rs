@@ -293,6 +293,20 @@ pub(crate) fn differences(
         found.insert(Aspect::Body);
     }
     found.retain(|aspect| !named::is_own(aspect, request, envoy, apisix));
+    if spelled {
+        // What repeats the request as it was sent repeats another one to Envoy.
+        let path = request.target.split('?').next().unwrap_or_default();
+        let repeats = |values: Option<&Vec<String>>| {
+            let mut values = values.into_iter().flatten();
+            values.any(|value| value.contains(path) || value.contains(&request.host))
+        };
+        found.retain(|aspect| match aspect {
+            Aspect::Header(name) => !repeats(apisix.seen.as_ref().and_then(|seen| seen.headers.get(name))),
+            Aspect::ResponseHeader(name) => !repeats(apisix.headers.get(name)),
+            Aspect::Host => !repeats(apisix.seen.as_ref().and_then(|seen| seen.headers.get("host"))),
+            _ => true,
+        });
+    }
     found
 }
 

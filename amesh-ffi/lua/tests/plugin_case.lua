@@ -1,6 +1,8 @@
 --- A plugin as APISIX runs it, with a request and a response of the test's own.
 
 local headers = require("amesh.plugin.headers")
+local condition = require("amesh.plugin.condition")
+local pcre = require("router.pcre")
 local plugin = require("amesh.plugin")
 local fake = require("fake")
 
@@ -54,6 +56,17 @@ function _M.nginx(request)
         nginx.response.headers["content-type"] = content_type
     end
     nginx.decode_base64 = fake.decode_base64
+    nginx.conditions = condition.new({re_find = pcre.find, expr = {new = function()
+        return nil, "no lua-resty-expr here"
+    end}})
+    nginx.slept = 0
+    function nginx.sleep(seconds) nginx.slept = nginx.slept + seconds end
+    -- What is drawn, one after the other; zero without a list.
+    function nginx.random(limit)
+        local drawn = request.random and table.remove(request.random, 1) or 0
+        assert(drawn < limit, "no such number can be drawn")
+        return drawn
+    end
     return nginx
 end
 

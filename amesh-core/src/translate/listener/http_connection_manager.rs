@@ -12,7 +12,7 @@ use super::nginx::{self, PATH};
 use super::upgrade;
 use crate::feature::{Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
-use crate::translate::http_filter::http_filters;
+use crate::translate::http_filter::{Configs, http_filters};
 use crate::translate::route::Serving;
 
 pub(crate) static FEATURE: Feature = Feature {
@@ -271,6 +271,7 @@ pub(super) enum Routes {
 pub(super) struct Managed {
     pub(super) routes: Routes,
     pub(super) serving: Serving,
+    pub(super) filters: Configs,
 }
 
 /// Reads a connection manager; `tls`: its filter chain terminates TLS.
@@ -440,7 +441,7 @@ pub(super) fn http_connection_manager(
         at,
         findings,
     );
-    let mut refused = http_filters(&filters, at, findings);
+    let (mut refused, filters) = http_filters(&filters, at, findings);
     for (set, field) in [
         (strip_matching_host_port, "strip_matching_host_port"),
         (strip_trailing_host_dot, "strip_trailing_host_dot"),
@@ -480,6 +481,7 @@ pub(super) fn http_connection_manager(
             path,
             client_hop,
         },
+        filters,
     }
 }
 

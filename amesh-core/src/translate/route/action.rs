@@ -6,7 +6,7 @@ use envoy_types::pb::envoy::config::route::v3::route_action::{
 };
 
 use super::answer::{Answer, Served};
-use super::policy::{CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
+use super::policy::{HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
 use super::retry;
 use super::rewrite::{Matched, rewrite};
 use super::timeout::limits;
@@ -17,6 +17,8 @@ use crate::apisix::plugin::{Abort, AmeshRetry, Plugins};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
+use crate::translate::http_filter::Configs;
+use crate::translate::http_filter::cors::older_policy;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/action",
@@ -49,7 +51,7 @@ pub(crate) static FEATURE: Feature = Feature {
                     "says which rate limits apply, none of which is carried over",
                 ),
                 unsupported("hash_policy", &HASH),
-                unsupported("cors", &CORS),
+                exact("cors", "cors").amesh_exact("amesh-cors"),
                 exact("upgrade_configs", "route.enable_websocket"),
                 unsupported("internal_redirect_policy", &INTERNAL_REDIRECT),
                 unsupported("internal_redirect_action", &INTERNAL_REDIRECT),
@@ -165,7 +167,9 @@ pub(super) fn route_action(
     );
     findings.add_if(!rate_limits.is_empty(), &RATE_LIMIT, at.field("rate_limits"));
     findings.add_if(!hash_policy.is_empty(), &HASH, at.field("hash_policy"));
-    findings.add_if(cors.is_some(), &CORS, at.field("cors"));
+    let cors = cors
+        .as_ref()
+        .map(|policy| older_policy(policy, at.field("cors"), findings));
     findings.add_if(
         internal_redirect_policy.is_some(),
         &INTERNAL_REDIRECT,
@@ -182,6 +186,7 @@ pub(super) fn route_action(
     let refuse = |rule: &'static Rule, field: &'static str| {
         (!findings.permits(rule, at.field(field), None)).then_some(Answer::Status(503))
     };
+    let mut filters = Configs::default();
     let answer = match cluster_specifier {
         Some(ClusterSpecifier::Cluster(name)) => Some(to_cluster(name, unavailable, above.clusters)),
         Some(ClusterSpecifier::WeightedClusters(list)) => {
@@ -189,8 +194,11 @@ pub(super) fn route_action(
                 route,
                 unavailable,
                 clusters: above.clusters,
+                filters: above.filters,
             };
-            Some(weighted(list, within, at.field("weighted_clusters"), findings))
+            let shared = weighted(list, within, at.field("weighted_clusters"), findings);
+            filters = shared.filters;
+            Some(shared.answer)
         }
         Some(ClusterSpecifier::ClusterHeader(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_header"),
         Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_specifier_plugin"),
@@ -226,6 +234,8 @@ pub(super) fn route_action(
         websocket: websocket(upgrade_configs, at, findings),
         timeout,
         plugins,
+        filters,
+        cors,
     }
 }
 
@@ -234,10 +244,7 @@ pub(super) fn route_action(
 fn to_cluster(name: &str, unavailable: u32, clusters: &Clusters<'_>) -> Answer {
     if unavailable != 503 && !clusters.exists(name) {
         // Given by the route as an answer of its own, so that its changes of response headers are made.
-        return Answer::Abort(Abort {
-            http_status: unavailable,
-            body: String::new(),
-        });
+        return Answer::Abort(Abort::always(unavailable, String::new()));
     }
     Answer::Upstream(Id::of(name))
 }

@@ -3,6 +3,8 @@
 use super::rewrite::Changed;
 use crate::apisix::plugin::{Abort, AmeshAnswer, Plugins, Redirect, TrafficSplit, WeightedClusters};
 use crate::apisix::{Id, Timeout};
+use crate::translate::http_filter::Configs;
+use crate::translate::http_filter::cors::Policy;
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -23,11 +25,38 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// Whether requests go to an upstream.
-    pub(super) const fn forwards(&self) -> bool {
+    /// Whether requests are forwarded.
+    pub(super) fn forwards(&self) -> bool {
+        matches!(self, Self::Upstream(_) | Self::Split(_) | Self::Clusters(_))
+    }
+
+    /// Whether requests go to a cluster; `None` where only some do.
+    pub(super) fn reaches(&self, cluster: &str) -> Option<bool> {
         match self {
-            Self::Upstream(_) | Self::Split(_) | Self::Clusters(_) => true,
-            Self::Status(_) | Self::Redirect(_) | Self::Abort(_) | Self::Amesh(_) => false,
+            Self::Upstream(id) => Some(*id == Id::of(cluster)),
+            Self::Split(split) => {
+                let mut members = split.rules.iter().flat_map(|rule| &rule.weighted_upstreams);
+                let id = Id::of(cluster);
+                if members.any(|member| member.upstream_id == id) {
+                    None
+                } else {
+                    Some(false)
+                }
+            }
+            Self::Clusters(clusters) => {
+                let id = Id::of(cluster);
+                let here = clusters
+                    .members
+                    .iter()
+                    .filter(|member| member.upstream_id == id)
+                    .count();
+                match here {
+                    0 => Some(false),
+                    all if all == clusters.members.len() => Some(true),
+                    _ => None,
+                }
+            }
+            Self::Status(_) | Self::Redirect(_) | Self::Abort(_) | Self::Amesh(_) => Some(false),
         }
     }
 }
@@ -45,6 +74,10 @@ pub(super) struct Served {
     pub(super) changed: Changed,
     /// What else happens to the requests.
     pub(super) plugins: Plugins,
+    /// What all members of a weighted cluster say about filters.
+    pub(super) filters: Configs,
+    /// The CORS policy of the route in the field that the filter's own configuration replaced.
+    pub(super) cors: Option<Policy>,
 }
 
 impl Served {
@@ -56,6 +89,8 @@ impl Served {
             timeout: None,
             changed: Changed::default(),
             plugins: Plugins::default(),
+            filters: Configs::default(),
+            cors: None,
         }
     }
 }

@@ -156,7 +156,9 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
         at.field("match"),
         findings,
     );
-    let mut status = http_filter::per_route(typed_per_filter_config, at, findings);
+    let own = http_filter::per_route(typed_per_filter_config, above.filters, at, findings);
+    let filters = above.filters.below(&own.configs);
+    let mut status = own.refused;
     if !route_specifiers.is_empty() && !findings.permits(&SPECIFIERS, at.field("route_specifiers"), None) {
         status = Some(503);
     }
@@ -196,8 +198,7 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
     let answer = match status {
         Some(status) => Some(Answer::Status(status)),
         None => served.answer,
-    };
-    let answer = answer?;
+    }?;
     let forwards = answer.forwards();
     let known = Known {
         route: name,
@@ -212,6 +213,15 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
         .add_to(&mut plugins, &level, known, forwards, at, findings);
     if forwards {
         served.changed.add_to(&mut plugins, findings.options().target);
+    }
+    let filters = filters.below(&served.filters);
+    let older: Vec<_> = served.cors.as_ref().into_iter().chain(above.cors).collect();
+    if forwards && let Some(policy) = filters.cors(&older) {
+        policy.apply(&mut plugins, findings);
+    }
+    if let Some(fault) = filters.fault() {
+        let answers = matches!(answer, Answer::Abort(_));
+        fault.inject(|cluster| answer.reaches(cluster), answers, &mut plugins, at, findings);
     }
     Some(Entry {
         name: name.clone(),

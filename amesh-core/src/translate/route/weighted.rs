@@ -19,7 +19,7 @@ use crate::apisix::plugin::{
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
-use crate::translate::http_filter;
+use crate::translate::http_filter::{self, Configs, Level};
 use crate::translate::value::format::Known;
 use crate::translate::value::fraction::{Digits, WHOLE, below};
 
@@ -124,6 +124,13 @@ static MISSING: Rule = Rule::new(
 /// The most upstreams that a rule of `traffic-split` takes.
 const MOST: usize = 20;
 
+/// Requests that are shared out.
+pub(super) struct Shared {
+    pub(super) answer: Answer,
+    /// What all members say about filters.
+    pub(super) filters: Configs,
+}
+
 /// The route that a weighted set belongs to.
 #[derive(Clone, Copy)]
 pub(super) struct Within<'a> {
@@ -132,10 +139,11 @@ pub(super) struct Within<'a> {
     /// The status for a cluster that does not exist.
     pub(super) unavailable: u32,
     pub(super) clusters: &'a Clusters<'a>,
+    pub(super) filters: &'a Level<'a>,
 }
 
 /// What becomes of requests that are shared out.
-pub(super) fn weighted(list: &WeightedCluster, within: Within<'_>, at: Path<'_>, findings: &Findings) -> Answer {
+pub(super) fn weighted(list: &WeightedCluster, within: Within<'_>, at: Path<'_>, findings: &Findings) -> Shared {
     let package = findings.options().target == Target::Amesh;
     #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
     let WeightedCluster {
@@ -152,9 +160,10 @@ pub(super) fn weighted(list: &WeightedCluster, within: Within<'_>, at: Path<'_>,
         None => {}
     }
     let mut refused = None;
-    let mut members = Vec::new();
+    let mut shared = Vec::new();
     // traffic-split keeps only the last weight of an upstream that comes twice.
     let mut weights: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut members = Vec::new();
     for (index, cluster) in clusters.iter().enumerate() {
         let at_cluster = at.field("clusters");
         let at_cluster = at_cluster.index(index);
@@ -183,7 +192,8 @@ pub(super) fn weighted(list: &WeightedCluster, within: Within<'_>, at: Path<'_>,
             changes.report(&HEADERS, at_cluster, findings);
             findings.add_if(host.is_some(), &HOST_REWRITE, at_cluster.field("host_rewrite_literal"));
         }
-        refused = refused.or(http_filter::per_route(typed_per_filter_config, at_cluster, findings));
+        let own = http_filter::per_route(typed_per_filter_config, within.filters, at_cluster, findings);
+        refused = refused.or(own.refused);
         if metadata_match.is_some() && !findings.permits(&METADATA_MATCH, at_cluster.field("metadata_match"), None) {
             refused = Some(503);
         }
@@ -198,6 +208,7 @@ pub(super) fn weighted(list: &WeightedCluster, within: Within<'_>, at: Path<'_>,
         if weight == 0 {
             continue;
         }
+        members.push((index, own.configs));
         *weights.entry(name).or_default() += u64::from(weight);
         let exists = within.clusters.exists(name);
         let missing = within.unavailable != 503 && !exists;
@@ -210,7 +221,7 @@ pub(super) fn weighted(list: &WeightedCluster, within: Within<'_>, at: Path<'_>,
             cluster: Some(if exists { name } else { "" }),
         };
         let (request, response) = header_mutation::level(&changes, at_cluster, findings).steps(known);
-        members.push(Member {
+        shared.push(Member {
             cluster: exists.then(|| name.clone()),
             weight,
             upstream_id: Id::of(name),
@@ -220,14 +231,19 @@ pub(super) fn weighted(list: &WeightedCluster, within: Within<'_>, at: Path<'_>,
             response,
         });
     }
-    if let Some(status) = refused {
-        return Answer::Status(status);
-    }
-    match weights.iter().next() {
-        None => Answer::Status(503),
-        Some(_) if package => Answer::Clusters(WeightedClusters { header, members }),
-        Some((name, _)) if weights.len() == 1 => Answer::Upstream(Id::of(name)),
-        Some(_) => Answer::Split(TrafficSplit { rules: rules(&weights) }),
+    let answer = match (refused, weights.iter().next()) {
+        (Some(status), _) => Answer::Status(status),
+        (None, None) => Answer::Status(503),
+        (None, Some(_)) if package => Answer::Clusters(WeightedClusters {
+            header,
+            members: shared,
+        }),
+        (None, Some((name, _))) if weights.len() == 1 => Answer::Upstream(Id::of(name)),
+        (None, Some(_)) => Answer::Split(TrafficSplit { rules: rules(&weights) }),
+    };
+    Shared {
+        answer,
+        filters: Configs::of_members(&members, at.field("clusters"), findings),
     }
 }
 

@@ -1,9 +1,12 @@
 --- What plugins need of nginx and of APISIX. Tests pass tables of their own.
 
 local balancer = require("ngx.balancer")
+local condition = require("amesh.plugin.condition")
 local core = require("apisix.core")
+local expr = require("resty.expr.v1")
 local headers = require("amesh.plugin.headers")
 
+local math_random = math.random
 local ngx = ngx
 local setmetatable = setmetatable
 local tostring = tostring
@@ -136,6 +139,22 @@ _M.response_headers = {
 
 
 _M.decode_base64 = ngx.decode_base64
+
+
+--- Conditions compiled, as `amesh.plugin.condition` makes them.
+_M.conditions = condition.new({expr = expr, re_find = ngx.re.find})
+
+
+--- Lets the request wait for this many seconds.
+function _M.sleep(seconds)
+    ngx.sleep(seconds)
+end
+
+
+--- A whole number from 0 up to, but not including, the limit.
+function _M.random(limit)
+    return math_random(0, limit - 1)
+end
 
 
 --- Sets a header of the response; nil removes it.
