@@ -20,7 +20,6 @@ function _M.nginx(request)
     end
     function nginx.set_response_header(name, value) nginx.response.headers[name:lower()] = value end
     function nginx.path(ctx) return ctx.amesh_path or nginx.target(ctx) end
-    function nginx.random() return request.random end
     function nginx.host(ctx) return ctx.amesh_host or nginx.var(ctx, "http_host") end
     -- The tests that need a pattern run in a real APISIX.
     function nginx.replace_all(text, pattern, put)

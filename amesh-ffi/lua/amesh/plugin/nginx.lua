@@ -50,10 +50,6 @@ function _M.path(ctx)
 end
 
 
---- A number from 0 to 1, which it never is. APISIX gives each worker a seed of its own.
-_M.random = math.random
-
-
 --- The host as Envoy's router sees it.
 function _M.host(ctx)
     return ctx.amesh_host or ctx.var.http_host
