@@ -7,11 +7,11 @@ use envoy_types::pb::envoy::config::route::v3::route_action::{
 
 use super::answer::{Answer, Served};
 use super::policy::{HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
-use super::retry;
 use super::rewrite::{Matched, rewrite};
 use super::timeout::limits;
 use super::weighted::{METADATA_MATCH, Within, weighted};
 use super::{Above, Clusters};
+use super::{hash_policy, retry};
 use crate::apisix::Id;
 use crate::apisix::plugin::{Abort, AmeshRetry, Plugins};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
@@ -50,7 +50,6 @@ pub(crate) static FEATURE: Feature = Feature {
                     "include_vh_rate_limits",
                     "says which rate limits apply, none of which is carried over",
                 ),
-                unsupported("hash_policy", &HASH),
                 exact("cors", "cors").amesh_exact("amesh-cors"),
                 exact("upgrade_configs", "route.enable_websocket"),
                 unsupported("internal_redirect_policy", &INTERNAL_REDIRECT),
@@ -82,15 +81,6 @@ static CLUSTER_SPECIFIER: Rule = Rule::new(
     "Envoy can read the name of the cluster from a request header or leave the choice to an extension. Neither is \
      carried over, so APISIX answers 503 to the requests that the route takes.",
     "name the cluster in the route; or permit the rule to leave the route out",
-);
-
-static HASH: Rule = Rule::new(
-    "route-hash-policy",
-    Outcome::LeftOut,
-    "requests of one client are not kept on one endpoint",
-    "Envoy hashes a header, a cookie, a query parameter or the client's address and sends equal requests to the same \
-     endpoint. That is not carried over: requests are spread evenly.",
-    "use an APISIX upstream of type chash until it is",
 );
 
 static UPGRADE: Rule = Rule::new(
@@ -166,7 +156,7 @@ pub(super) fn route_action(
         at.field("request_mirror_policies"),
     );
     findings.add_if(!rate_limits.is_empty(), &RATE_LIMIT, at.field("rate_limits"));
-    findings.add_if(!hash_policy.is_empty(), &HASH, at.field("hash_policy"));
+    let hash = hash_policy::read(hash_policy, retry.as_ref(), at, findings);
     let cors = cors
         .as_ref()
         .map(|policy| older_policy(policy, at.field("cors"), findings));
@@ -217,7 +207,10 @@ pub(super) fn route_action(
     } else {
         answer
     };
-    let mut plugins = Plugins::default();
+    let mut plugins = Plugins {
+        amesh_hash: hash,
+        ..Plugins::default()
+    };
     let mut timeout = None;
     if findings.options().target == Target::Amesh {
         let plugin = AmeshRetry {

@@ -26,34 +26,33 @@ pub(super) enum Answer {
 
 impl Answer {
     /// Whether requests are forwarded.
-    pub(super) fn forwards(&self) -> bool {
-        matches!(self, Self::Upstream(_) | Self::Split(_) | Self::Clusters(_))
+    pub(super) const fn forwards(&self) -> bool {
+        match self {
+            Self::Upstream(_) | Self::Split(_) | Self::Clusters(_) => true,
+            Self::Status(_) | Self::Redirect(_) | Self::Abort(_) | Self::Amesh(_) => false,
+        }
     }
 
     /// Whether requests go to a cluster; `None` where only some do.
     pub(super) fn reaches(&self, cluster: &str) -> Option<bool> {
+        let id = Id::of(cluster);
+        let some = |reached: bool| if reached { None } else { Some(false) };
         match self {
-            Self::Upstream(id) => Some(*id == Id::of(cluster)),
+            Self::Upstream(upstream) => Some(*upstream == id),
             Self::Split(split) => {
                 let mut members = split.rules.iter().flat_map(|rule| &rule.weighted_upstreams);
-                let id = Id::of(cluster);
-                if members.any(|member| member.upstream_id == id) {
-                    None
-                } else {
-                    Some(false)
-                }
+                some(members.any(|member| member.upstream_id == id))
             }
             Self::Clusters(clusters) => {
-                let id = Id::of(cluster);
-                let here = clusters
+                let reached = clusters
                     .members
                     .iter()
                     .filter(|member| member.upstream_id == id)
                     .count();
-                match here {
-                    0 => Some(false),
-                    all if all == clusters.members.len() => Some(true),
-                    _ => None,
+                if reached == clusters.members.len() {
+                    Some(true)
+                } else {
+                    some(reached > 0)
                 }
             }
             Self::Status(_) | Self::Redirect(_) | Self::Abort(_) | Self::Amesh(_) => Some(false),

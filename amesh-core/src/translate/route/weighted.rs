@@ -124,13 +124,6 @@ static MISSING: Rule = Rule::new(
 /// The most upstreams that a rule of `traffic-split` takes.
 const MOST: usize = 20;
 
-/// Requests that are shared out.
-pub(super) struct Shared {
-    pub(super) answer: Answer,
-    /// What all members say about filters.
-    pub(super) filters: Configs,
-}
-
 /// The route that a weighted set belongs to.
 #[derive(Clone, Copy)]
 pub(super) struct Within<'a> {
@@ -139,7 +132,15 @@ pub(super) struct Within<'a> {
     /// The status for a cluster that does not exist.
     pub(super) unavailable: u32,
     pub(super) clusters: &'a Clusters<'a>,
+    /// What is configured for filters above it.
     pub(super) filters: &'a Level<'a>,
+}
+
+/// Requests that are shared out.
+pub(super) struct Shared {
+    pub(super) answer: Answer,
+    /// What all members say about filters.
+    pub(super) filters: Configs,
 }
 
 /// What becomes of requests that are shared out.
@@ -160,10 +161,10 @@ pub(super) fn weighted(list: &WeightedCluster, within: Within<'_>, at: Path<'_>,
         None => {}
     }
     let mut refused = None;
-    let mut shared = Vec::new();
+    let mut members = Vec::new();
     // traffic-split keeps only the last weight of an upstream that comes twice.
     let mut weights: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut members = Vec::new();
+    let mut configs = Vec::new();
     for (index, cluster) in clusters.iter().enumerate() {
         let at_cluster = at.field("clusters");
         let at_cluster = at_cluster.index(index);
@@ -208,7 +209,7 @@ pub(super) fn weighted(list: &WeightedCluster, within: Within<'_>, at: Path<'_>,
         if weight == 0 {
             continue;
         }
-        members.push((index, own.configs));
+        configs.push((index, own.configs));
         *weights.entry(name).or_default() += u64::from(weight);
         let exists = within.clusters.exists(name);
         let missing = within.unavailable != 503 && !exists;
@@ -221,7 +222,7 @@ pub(super) fn weighted(list: &WeightedCluster, within: Within<'_>, at: Path<'_>,
             cluster: Some(if exists { name } else { "" }),
         };
         let (request, response) = header_mutation::level(&changes, at_cluster, findings).steps(known);
-        shared.push(Member {
+        members.push(Member {
             cluster: exists.then(|| name.clone()),
             weight,
             upstream_id: Id::of(name),
@@ -234,16 +235,13 @@ pub(super) fn weighted(list: &WeightedCluster, within: Within<'_>, at: Path<'_>,
     let answer = match (refused, weights.iter().next()) {
         (Some(status), _) => Answer::Status(status),
         (None, None) => Answer::Status(503),
-        (None, Some(_)) if package => Answer::Clusters(WeightedClusters {
-            header,
-            members: shared,
-        }),
+        (None, Some(_)) if package => Answer::Clusters(WeightedClusters { header, members }),
         (None, Some((name, _))) if weights.len() == 1 => Answer::Upstream(Id::of(name)),
         (None, Some(_)) => Answer::Split(TrafficSplit { rules: rules(&weights) }),
     };
     Shared {
         answer,
-        filters: Configs::of_members(&members, at.field("clusters"), findings),
+        filters: Configs::of_members(&configs, at.field("clusters"), findings),
     }
 }
 

@@ -37,7 +37,8 @@ function _M.ports(count)
 end
 
 --- Starts one. `one.router` is the router's name, `one.lua` the folder of Amesh's Lua, `one.routes` its routes,
--- `one.upstreams` its upstreams, `one.plugins` the plugins that it loads, `one.ports` its ports. Returns the folder that `stop` wants.
+-- `one.upstreams` its upstreams, `one.plugins` the plugins that it loads, `one.ports` its ports. Returns the folder that
+-- `stop` wants.
 function _M.start(one)
     local dir = read("mktemp -d /tmp/amesh-router-XXXXXX"):gsub("%s+$", "")
     os.execute("mkdir -p " .. dir .. "/conf")
