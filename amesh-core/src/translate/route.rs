@@ -17,6 +17,7 @@ pub(crate) mod query;
 pub(crate) mod redirect;
 pub(crate) mod retry;
 pub(crate) mod rewrite;
+mod serving;
 pub(crate) mod timeout;
 pub(crate) mod virtual_host;
 pub(crate) mod weighted;
@@ -28,12 +29,13 @@ pub(crate) use self::assemble::refuse_all;
 use self::domain::Domains;
 use self::header_mutation::{Changes, Levels};
 use self::policy::MIRROR;
+pub(crate) use self::serving::Serving;
 use self::virtual_host::{Host, virtual_host};
 use super::http_filter::cors::Policy;
 use super::http_filter::{self, Configs, Level};
 use super::scope::Scope;
 use crate::apisix::Route;
-use crate::apisix::plugin::{PathForm, Retry};
+use crate::apisix::plugin::Retry;
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
@@ -158,47 +160,6 @@ pub(crate) struct Applied<'a> {
     /// The filters of the connection managers that use it; `None` where they are not known.
     pub(crate) filters: Option<&'a Configs>,
     pub(crate) target: Target,
-}
-
-/// What connection managers do with the requests of a route configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Serving {
-    /// Whether WebSocket upgrades are passed on.
-    pub(crate) websocket: bool,
-    /// Whether the header that tells of a client's certificate is removed from requests.
-    pub(crate) removes_client_cert: bool,
-    /// How paths are written before a route is looked for.
-    pub(crate) path: PathForm,
-    /// Which address of X-Forwarded-For is taken for the client's, counted from the end.
-    pub(crate) client_hop: Option<u32>,
-}
-
-impl Serving {
-    /// As Istio has it at every listener.
-    pub(crate) const ISTIO: Self = Self {
-        websocket: true,
-        removes_client_cert: true,
-        path: PathForm {
-            normalize: true,
-            merge_slashes: false,
-            escaped_slashes: None,
-        },
-        client_hop: None,
-    };
-
-    /// What is safe where two connection managers use the same routes.
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self {
-            websocket: self.websocket && other.websocket,
-            removes_client_cert: self.removes_client_cert || other.removes_client_cert,
-            path: PathForm {
-                normalize: self.path.normalize || other.path.normalize,
-                merge_slashes: self.path.merge_slashes || other.path.merge_slashes,
-                escaped_slashes: self.path.escaped_slashes.max(other.path.escaped_slashes),
-            },
-            client_hop: self.client_hop.filter(|_| self.client_hop == other.client_hop),
-        }
-    }
 }
 
 /// Translates a route configuration.

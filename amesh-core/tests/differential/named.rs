@@ -291,6 +291,7 @@ static NAMED: &[Named] = &[
     ),
     named("route-retry-tuning", &[May::Attempts]),
     named("route-redirect-host", &[May::Location]),
+    named("route-path-rewrite-slash", &[May::Target]),
     named("route-redirect-prefix", &[May::Location]),
     named("server-header", &[May::ResponseHeaders(&["server"])]),
     named("tracing", &[May::Headers(TRACES)]),

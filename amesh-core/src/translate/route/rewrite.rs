@@ -44,7 +44,7 @@ pub(crate) static FEATURE: Feature = Feature {
         },
     ],
     extensions: &[],
-    rules: &[],
+    rules: &[&SLASH],
 };
 
 static AS_SENT: Rule = Rule::new(
@@ -55,6 +55,15 @@ static AS_SENT: Rule = Rule::new(
      rewrites the path as the client sent it, so that one with unusual escapes or dot segments may stay as it is, and \
      replaces the first match alone.",
     "nothing for paths without unusual escapes and patterns that match once; or load Amesh's Lua package",
+);
+
+static SLASH: Rule = Rule::new(
+    "route-path-rewrite-slash",
+    Outcome::Approximated,
+    "a path that is rewritten to begin without a slash gets one",
+    "Envoy sends whatever comes out of a rewrite. nginx writes the path after the upstream's name, so a slash goes in front of a \
+     path that has none.",
+    "begin the path with a slash: no server of HTTP takes another one",
 );
 
 static PATH_REWRITE: Rule = Rule::new(
@@ -118,6 +127,7 @@ pub(super) fn rewrite(action: &RouteAction, matched: Matched<'_>, at: Path<'_>, 
     let mut changed = Changed::default();
     if !prefix_rewrite.is_empty() {
         if package {
+            findings.add_if(!prefix_rewrite.starts_with('/'), &SLASH, at.field("prefix_rewrite"));
             changed.path = Some(PathRewrite {
                 cut: matched.prefix.map(str::len),
                 pattern: None,
@@ -134,7 +144,10 @@ pub(super) fn rewrite(action: &RouteAction, matched: Matched<'_>, at: Path<'_>, 
     if let Some(rewrite) = regex_rewrite {
         let at = at.field("regex_rewrite");
         match regex(rewrite) {
-            Ok(rewrite) if package => changed.path = Some(with_package(&rewrite)),
+            Ok(rewrite) if package => {
+                findings.add_if(rewrite.may_cut_slash(), &SLASH, at);
+                changed.path = Some(with_package(&rewrite));
+            }
             Ok(rewrite) => changed.regex_uri = native_regex(&rewrite, at, findings),
             Err(error) => findings.add_with(&PATH_REWRITE, at, error.to_string()),
         }

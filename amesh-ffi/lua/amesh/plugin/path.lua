@@ -148,8 +148,7 @@ function _M.rewrite(conf, nginx)
         if pattern then
             path = nginx.replace_all(path, pattern, put) or path
         elseif cut then
-            -- nginx merged the slashes before the route with this prefix was found.
-            path = put .. sub(path:gsub("^//+", "/"), cut + 1)
+            path = put .. sub(path, cut + 1)
         else
             path = put
         end
