@@ -6,7 +6,8 @@ use envoy_types::pb::envoy::config::route::v3::route_action::{
 };
 
 use super::answer::{Answer, Served};
-use super::policy::{HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
+use super::mirror::{self, COPY, MIRROR, mirrors};
+use super::policy::{HEDGE, RATE_LIMIT, RETRY, RETRY_EXTENSION};
 use super::retry;
 use super::rewrite::{Matched, rewrite};
 use super::timeout::limits;
@@ -40,7 +41,7 @@ pub(crate) static FEATURE: Feature = Feature {
                 ),
                 unsupported("retry_policy", &RETRY).amesh_exact("amesh-retry.retry"),
                 unsupported("retry_policy_typed_config", &RETRY_EXTENSION),
-                unsupported("request_mirror_policies", &MIRROR),
+                unsupported("request_mirror_policies", &MIRROR).amesh_approximate("amesh-mirror", &COPY),
                 irrelevant(
                     "priority",
                     "chooses among circuit breaker thresholds, which are reported where they are set",
@@ -159,11 +160,7 @@ pub(super) fn route_action(
         &RETRY_EXTENSION,
         at.field("retry_policy_typed_config"),
     );
-    findings.add_if(
-        !request_mirror_policies.is_empty(),
-        &MIRROR,
-        at.field("request_mirror_policies"),
-    );
+    let copies = mirrors(request_mirror_policies, at, findings);
     findings.add_if(!rate_limits.is_empty(), &RATE_LIMIT, at.field("rate_limits"));
     findings.add_if(!hash_policy.is_empty(), &HASH, at.field("hash_policy"));
     let cors = cors
@@ -211,6 +208,7 @@ pub(super) fn route_action(
         answer
     };
     let mut plugins = Plugins::default();
+    mirror::apply(copies.as_deref().unwrap_or(above.mirrors), &mut plugins);
     let mut timeout = None;
     if findings.options().target == Target::Amesh {
         let plugin = AmeshRetry {
