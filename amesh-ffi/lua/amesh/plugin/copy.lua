@@ -43,6 +43,10 @@ function _M.request(ctx)
     for _, name in pairs(OF_THE_CONNECTION) do
         headers[name] = nil
     end
+    -- As Envoy marks its copies.
+    headers["X-Envoy-Internal"] = "true"
+    -- No line, rather than the library's own.
+    headers["User-Agent"] = headers["User-Agent"] or {}
     headers["X-Real-IP"] = var.remote_addr
     headers["X-Forwarded-For"] = var.proxy_add_x_forwarded_for
     local target = var.upstream_uri
