@@ -70,6 +70,7 @@ pub(crate) static FEATURES: &[&Feature] = &[
     &route::header::FEATURE,
     &route::header_mutation::FEATURE,
     &route::matching::FEATURE,
+    &route::mirror::FEATURE,
     &route::path::FEATURE,
     &route::policy::FEATURE,
     &route::query::FEATURE,

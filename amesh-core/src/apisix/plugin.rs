@@ -5,6 +5,7 @@ mod amesh_cors;
 mod amesh_fault;
 mod amesh_forward;
 mod amesh_hash;
+mod amesh_mirror;
 mod amesh_response;
 mod amesh_retry;
 mod cors;
@@ -23,6 +24,7 @@ pub use amesh_cors::AmeshCors;
 pub use amesh_fault::{AbortFault, AmeshFault, DelayFault, Part};
 pub use amesh_forward::{AmeshForward, HostRewrite, WeightedCluster, WeightedClusters};
 pub use amesh_hash::{AmeshHash, CookieAttribute, HashCookie, HashHeader, HashOf, HashPolicy};
+pub use amesh_mirror::{AmeshMirror, MirrorCopy};
 pub use amesh_response::AmeshResponse;
 pub use amesh_retry::{AmeshRetry, Retry, RetryOn};
 pub use cors::Cors;
@@ -58,6 +60,9 @@ pub struct Plugins {
     /// Amesh's own: changes responses on their way to the client.
     #[serde(rename = "amesh-response", skip_serializing_if = "Option::is_none")]
     pub amesh_response: Option<AmeshResponse>,
+    /// Amesh's own: copies of requests.
+    #[serde(rename = "amesh-mirror", skip_serializing_if = "Option::is_none")]
+    pub amesh_mirror: Option<AmeshMirror>,
     /// Cross-origin requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cors: Option<Cors>,

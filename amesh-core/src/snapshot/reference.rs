@@ -64,6 +64,21 @@ fn of_listener(listener: &Listener, names: &mut BTreeSet<ResourceName>) {
 }
 
 fn of_routes(config: &RouteConfiguration, names: &mut BTreeSet<ResourceName>) {
+    let hosts = config.virtual_hosts.iter().map(|host| &host.request_mirror_policies);
+    let routes = config.virtual_hosts.iter().flat_map(|host| &host.routes);
+    let actions = routes.filter_map(|route| match &route.action {
+        Some(Action::Route(action)) => Some(&action.request_mirror_policies),
+        _ => None,
+    });
+    let mirrors = hosts.chain(actions).flatten().chain(&config.request_mirror_policies);
+    names.extend(
+        mirrors
+            .filter(|mirror| !mirror.cluster.is_empty())
+            .map(|mirror| ResourceName {
+                kind: ResourceType::Cluster,
+                name: mirror.cluster.clone(),
+            }),
+    );
     for route in config.virtual_hosts.iter().flat_map(|host| &host.routes) {
         let Some(Action::Route(action)) = &route.action else {
             continue;

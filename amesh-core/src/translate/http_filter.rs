@@ -142,6 +142,9 @@ pub(crate) fn http_filters(filters: &[HttpFilter], at: Path<'_>, findings: &Find
             Some(ConfigType::TypedConfig(config)) => {
                 let at_config = at_filter.field("typed_config");
                 if let Some(config) = carried(config, at_config, findings) {
+                    if let Config::Fault(fault) = &config {
+                        fault.report_unrouted(at_config, findings);
+                    }
                     configs.insert(name, config);
                     continue;
                 }

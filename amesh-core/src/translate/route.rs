@@ -10,6 +10,7 @@ pub(crate) mod hash_policy;
 pub(crate) mod header;
 pub(crate) mod header_mutation;
 pub(crate) mod matching;
+pub(crate) mod mirror;
 mod order;
 pub(crate) mod path;
 pub(crate) mod policy;
@@ -28,14 +29,14 @@ use self::assemble::assemble;
 pub(crate) use self::assemble::refuse_all;
 use self::domain::Domains;
 use self::header_mutation::{Changes, Levels};
-use self::policy::MIRROR;
+use self::mirror::{COPY, MIRROR, mirrors};
 pub(crate) use self::serving::Serving;
 use self::virtual_host::{Host, virtual_host};
 use super::http_filter::cors::Policy;
 use super::http_filter::{self, Configs, Level};
 use super::scope::Scope;
 use crate::apisix::Route;
-use crate::apisix::plugin::Retry;
+use crate::apisix::plugin::{MirrorCopy, Retry};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
@@ -66,7 +67,7 @@ pub(crate) static FEATURE: Feature = Feature {
                 "bounds what the control plane may send",
             ),
             irrelevant("cluster_specifier_plugins", "a route that names one is refused"),
-            unsupported("request_mirror_policies", &MIRROR),
+            unsupported("request_mirror_policies", &MIRROR).amesh_approximate("amesh-mirror", &COPY),
             exact("ignore_port_in_host_matching", "route.vars[]: http_host"),
             unsupported("vhost_header", &VHOST_HEADER),
             unsupported("ignore_path_parameters_in_path_matching", &PATH_PARAMETERS),
@@ -145,6 +146,8 @@ pub(super) struct Above<'a> {
     pub(super) filters: &'a Level<'a>,
     /// The CORS policy of the virtual host in the field that the filter's own configuration replaced.
     pub(super) cors: Option<&'a Policy>,
+    /// Where copies of requests go.
+    pub(super) mirrors: &'a [MirrorCopy],
 }
 
 /// A route configuration and where it applies.
@@ -197,10 +200,7 @@ pub(crate) fn route_configuration(
         response_headers_to_remove,
     };
     let level = header_mutation::level(&headers, at, findings);
-    for (set, rule, field) in [
-        (vhds.is_some(), &ON_DEMAND, "vhds"),
-        (!request_mirror_policies.is_empty(), &MIRROR, "request_mirror_policies"),
-    ] {
+    for (set, rule, field) in [(vhds.is_some(), &ON_DEMAND, "vhds")] {
         if set {
             findings.add(rule, at.field(field));
         }
@@ -231,6 +231,7 @@ pub(crate) fn route_configuration(
         return vec![refuse_all(applied.id, "refused", status, Scope::any_of(applied.scopes))];
     }
 
+    let copies = mirrors(request_mirror_policies, at, findings).unwrap_or_default();
     let above = Above {
         clusters,
         retry: None,
@@ -241,6 +242,7 @@ pub(crate) fn route_configuration(
         },
         filters: &manager.below(&own.configs),
         cors: None,
+        mirrors: &copies,
     };
     let domains = Domains::of(virtual_hosts, *ignore_port_in_host_matching);
     let hosts: Vec<Host<'_>> = virtual_hosts

@@ -166,6 +166,18 @@ fn is_preflight(request: &Request, envoy: &Answer, _: &Answer) -> bool {
     request.method == "OPTIONS" && has(request, "origin") && envoy.status == 200 && !envoy.echoed
 }
 
+/// What differs where a copy of a request was not sent, or not yet, or came first.
+const COPIES: &[May] = &[
+    May::Attempts,
+    May::Cluster,
+    May::Host,
+    May::Headers(&["x-envoy-internal"]),
+];
+
+fn is_fault(_: &Request, envoy: &Answer, _: &Answer) -> bool {
+    !envoy.echoed
+}
+
 /// What differs where one answer came in time and the other did not.
 const LATE: &[May] = &[
     May::Status,
@@ -270,7 +282,38 @@ static NAMED: &[Named] = &[
         "route-path-rewrite-native",
         &[May::Target, May::Headers(&["x-envoy-original-path"])],
     ),
-    named("route-mirror", &[May::Attempts]),
+    named("route-mirror", COPIES),
+    named("route-mirror-copy", COPIES),
+    named("route-mirror-header", COPIES),
+    when("cors-plugin", &[May::All], |request, _, _| request.method == "OPTIONS"),
+    when("cors-plugin", CORS, |request, _, _| has(request, "origin")),
+    named("cors-plugin", &[May::ResponseHeaders(&["vary"])]),
+    when("cors-private-network", &[May::All], |request, envoy, apisix| {
+        is_preflight(request, envoy, apisix)
+    }),
+    when("cors-fraction", CORS, |request, _, _| has(request, "origin")),
+    when("cors-fraction", &[May::All], is_preflight),
+    when("cors-origin", CORS, |request, _, _| has(request, "origin")),
+    when("cors-origin", &[May::All], is_preflight),
+    when("fault-by-header", &[May::All], is_fault),
+    when("fault-condition", &[May::All], is_fault),
+    when("fault-unrouted", &[May::All], |_, envoy, apisix| {
+        !envoy.echoed && apisix.status == 404
+    }),
+    when("fault-upstream-cluster", &[May::All], is_fault),
+    named("fault-upstream-cluster", &[May::Shares]),
+    when("fault-with-answer", &[May::All], is_fault),
+    when("http-filter-of-member", &[May::All], is_fault),
+    named("http-filter-of-member", &[May::Shares]),
+    when("http-filter-differs", &[May::All], is_fault),
+    named("fault-body", &[May::Body]),
+    named(
+        "fault-grpc-status",
+        &[
+            May::Body,
+            May::ResponseHeaders(&["content-type", "grpc-message", "grpc-status"]),
+        ],
+    ),
     named("route-redirect", &[May::All]),
     when("route-retry", &[May::Status, May::Attempts], |_, envoy, apisix| {
         envoy.status < 400 && apisix.status >= 400 || envoy.status == apisix.status

@@ -76,7 +76,7 @@ pub(crate) static FEATURE: Feature = Feature {
         },
     ],
     extensions: &[],
-    rules: &[&CONDITION, &UPSTREAM, &BODY, &WITH_ANSWER],
+    rules: &[&CONDITION, &UPSTREAM, &BODY, &WITH_ANSWER, &UNROUTED],
 };
 
 const NO_RUNTIME: &str = "APISIX has no runtime layer that could override the configuration";
@@ -97,6 +97,15 @@ static BY_WORKER: Rule = Rule::new(
     "Envoy injects no further fault while as many requests as the configuration says have one. Amesh's package counts them \
      in each of nginx's workers, so there may be as many in each.",
     "divide the number by that of the workers",
+);
+
+static UNROUTED: Rule = Rule::new(
+    "fault-unrouted",
+    Outcome::Approximated,
+    "a fault of the connection manager is injected into requests that a route takes",
+    "Envoy injects it into requests that no route takes too, before it answers them 404. APISIX answers those 404 without a \
+     fault.",
+    "nothing, unless the missing routes are what the fault is for",
 );
 
 static RATE: Rule = Rule::new(
@@ -298,6 +307,12 @@ fn read_abort(abort: &FaultAbort, at: Path<'_>, findings: &Findings) -> Option<A
 }
 
 impl Fault {
+    /// Reports what a connection manager's fault is not injected into.
+    pub(super) fn report_unrouted(&self, at: Path<'_>, findings: &Findings) {
+        let injects = self.injected.delay.is_some() || self.injected.abort.is_some();
+        findings.add_if(injects && self.upstream_cluster.is_empty(), &UNROUTED, at);
+    }
+
     /// Puts the fault among the plugins of a route whose answer is known. `reaches` says whether its requests go to a
     /// cluster, `None` where only some do; `answers` whether the route answers by the plugin that would also abort.
     pub(crate) fn inject(

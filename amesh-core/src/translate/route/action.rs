@@ -6,7 +6,8 @@ use envoy_types::pb::envoy::config::route::v3::route_action::{
 };
 
 use super::answer::{Answer, Served};
-use super::policy::{HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
+use super::mirror::{self, COPY, MIRROR, mirrors};
+use super::policy::{HEDGE, RATE_LIMIT, RETRY, RETRY_EXTENSION};
 use super::rewrite::{Matched, rewrite};
 use super::timeout::limits;
 use super::weighted::{METADATA_MATCH, Within, weighted};
@@ -40,7 +41,7 @@ pub(crate) static FEATURE: Feature = Feature {
                 ),
                 unsupported("retry_policy", &RETRY).amesh_exact("amesh-retry.retry"),
                 unsupported("retry_policy_typed_config", &RETRY_EXTENSION),
-                unsupported("request_mirror_policies", &MIRROR),
+                unsupported("request_mirror_policies", &MIRROR).amesh_approximate("amesh-mirror", &COPY),
                 irrelevant(
                     "priority",
                     "chooses among circuit breaker thresholds, which are reported where they are set",
@@ -150,11 +151,7 @@ pub(super) fn route_action(
         &RETRY_EXTENSION,
         at.field("retry_policy_typed_config"),
     );
-    findings.add_if(
-        !request_mirror_policies.is_empty(),
-        &MIRROR,
-        at.field("request_mirror_policies"),
-    );
+    let copies = mirrors(request_mirror_policies, at, findings);
     findings.add_if(!rate_limits.is_empty(), &RATE_LIMIT, at.field("rate_limits"));
     let hash = hash_policy::read(hash_policy, retry.as_ref(), at, findings);
     let cors = cors
@@ -211,6 +208,7 @@ pub(super) fn route_action(
         amesh_hash: hash,
         ..Plugins::default()
     };
+    mirror::apply(copies.as_deref().unwrap_or(above.mirrors), &mut plugins);
     let mut timeout = None;
     if findings.options().target == Target::Amesh {
         let plugin = AmeshRetry {

@@ -8,7 +8,7 @@ pub(crate) static FEATURE: Feature = Feature {
     summary: "Retries, timeouts, mirrors and rate limits of routes are not carried over.",
     messages: &[],
     extensions: &[],
-    rules: &[&ATTEMPT_COUNT, &HEDGE, &MIRROR, &RATE_LIMIT, &RETRY, &RETRY_EXTENSION],
+    rules: &[&ATTEMPT_COUNT, &HEDGE, &RATE_LIMIT, &RETRY, &RETRY_EXTENSION],
 };
 
 pub(crate) static ATTEMPT_COUNT: Rule = Rule::new(
@@ -26,14 +26,6 @@ pub(crate) static HEDGE: Rule = Rule::new(
     "requests are not hedged",
     "Envoy can send a second request before the first has failed. APISIX sends one.",
     "nothing: hedging only shortens the slowest answers",
-);
-
-pub(crate) static MIRROR: Rule = Rule::new(
-    "route-mirror",
-    Outcome::LeftOut,
-    "requests are not mirrored",
-    "Envoy sends a copy of requests to another cluster and discards the answers. APISIX serves the requests without the copy.",
-    "use APISIX's proxy-mirror plugin until it is",
 );
 
 pub(crate) static RATE_LIMIT: Rule = Rule::new(

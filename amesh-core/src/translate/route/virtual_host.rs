@@ -7,6 +7,7 @@ use super::Above;
 use super::answer::Answer;
 use super::domain::{Domains, HOST, HostGroup, NEVER};
 use super::entry::{Entry, entry};
+use super::mirror::{COPY, MIRROR, mirrors};
 use super::redirect::{self, HOST as REDIRECT_HOST};
 use super::retry;
 use crate::apisix::Expr;
@@ -15,7 +16,7 @@ use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter;
 use crate::translate::http_filter::cors::older_policy;
 use crate::translate::route::header_mutation::{self, Changes, Levels};
-use crate::translate::route::policy::{ATTEMPT_COUNT, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
+use crate::translate::route::policy::{ATTEMPT_COUNT, HEDGE, RATE_LIMIT, RETRY, RETRY_EXTENSION};
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/virtual_host",
@@ -51,7 +52,7 @@ pub(crate) static FEATURE: Feature = Feature {
                 "request_body_buffer_limit",
                 "bounds Envoy's own buffers for retries and shadowing",
             ),
-            unsupported("request_mirror_policies", &MIRROR),
+            unsupported("request_mirror_policies", &MIRROR).amesh_approximate("amesh-mirror", &COPY),
             irrelevant("metadata", "read by no filter that is carried over"),
             unsupported("route_specifiers", &MATCHER),
         ],
@@ -155,11 +156,11 @@ pub(super) fn virtual_host<'a>(
         at.field("retry_policy_typed_config"),
     );
     findings.add_if(hedge_policy.is_some(), &HEDGE, at.field("hedge_policy"));
-    findings.add_if(
-        !request_mirror_policies.is_empty(),
-        &MIRROR,
-        at.field("request_mirror_policies"),
-    );
+    let copies = mirrors(request_mirror_policies, at, findings);
+    let above = Above {
+        mirrors: copies.as_deref().unwrap_or(above.mirrors),
+        ..above
+    };
 
     let mut refused = None;
     for (set, field) in [

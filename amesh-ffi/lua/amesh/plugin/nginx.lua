@@ -2,6 +2,7 @@
 
 local balancer = require("ngx.balancer")
 local condition = require("amesh.plugin.condition")
+local copy = require("amesh.plugin.copy")
 local core = require("apisix.core")
 local expr = require("resty.expr.v1")
 local headers = require("amesh.plugin.headers")
@@ -187,6 +188,14 @@ _M.decode_base64 = ngx.decode_base64
 
 --- Conditions compiled, as `amesh.plugin.condition` makes them.
 _M.conditions = condition.new({expr = expr, re_find = ngx.re.find})
+
+
+--- The request as its upstream gets it, once its headers, host and path are what they will be.
+_M.request = copy.request
+
+
+--- Sends a copy of such a request to an upstream, with another host.
+_M.send_copy = copy.send
 
 
 --- Lets the request wait for this many seconds.
