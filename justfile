@@ -33,6 +33,10 @@ test *args:
 lua:
     bash amesh-ffi/lua/tests/check.sh
 
+# A real Envoy and a real APISIX answer the same for fixtures and scenarios: `just differential`, or `just differential route/redirect` (needs AMESH_ENVOY, AMESH_APISIX_HOME and root).
+differential filter="":
+    AMESH_DIFFERENTIAL={{ quote(filter) }} cargo test -p amesh-core --locked --test differential apisix_answers_as_envoy_does -- --nocapture
+
 # The library under `miri`, `thread` or `address` (need a nightly toolchain with miri and rust-src) or `valgrind`.
 sanitize tool:
     amesh-ffi/tests/sanitize.sh {{ tool }}

@@ -103,6 +103,24 @@ impl<'o> Findings<'o> {
         }
     }
 
+    /// A place for the findings of a part that is about something else here than where it usually stands.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            options: self.options,
+            resource: Arc::clone(&self.resource),
+            unknown: self.unknown,
+            list: RefCell::default(),
+        }
+    }
+
+    /// Takes over what such a part works with but does not do as Envoy does.
+    pub(crate) fn take_approximations(&self, beside: Self) {
+        let found = beside.list.into_inner().into_iter();
+        self.list
+            .borrow_mut()
+            .extend(found.filter(|finding| finding.outcome <= Outcome::Approximated));
+    }
+
     /// The options of this translation.
     pub(crate) const fn options(&self) -> &'o Options {
         self.options

@@ -2,14 +2,16 @@
 //!
 //! The two dialects read some texts differently: `\v`, `\s`, `$`, `\Z`, possessive quantifiers, classes inside classes,
 //! bytes and characters. So a pattern is parsed as RE2 reads it and written anew in the common part of both languages,
-//! without flags and without captures. What RE2 refuses is an error of the configuration; what PCRE cannot say in the
+//! without flags; without captures too, unless a part of what it matches is to be used. What RE2 refuses is an error of the configuration; what PCRE cannot say in the
 //! same sense is not portable, and the caller fails closed.
 
 mod class;
 mod parse;
 mod print;
+mod rewrite;
 
 use class::Class;
+pub(crate) use rewrite::Rewrite;
 
 /// A pattern that RE2 accepts.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +49,11 @@ enum Node {
         node: Box<Node>,
         least: u32,
         most: Option<u32>,
+        /// Whether fewer are preferred.
+        lazy: bool,
     },
+    /// What it matches is remembered.
+    Capture(Box<Node>),
     Concat(Vec<Node>),
     Alternate(Vec<Node>),
 }
@@ -55,7 +61,7 @@ enum Node {
 impl Regex {
     /// Reads a pattern as RE2 does.
     pub(crate) fn parse(pattern: &str) -> Result<Self, RegexError> {
-        parse::parse(pattern).map(Self)
+        parse::parse(pattern).map(|node| Self(without_preferences(node)))
     }
 
     /// A PCRE that matches exactly the values that the RE2 matches as a whole.
@@ -92,6 +98,26 @@ impl Regex {
     }
 }
 
+/// The pattern without what makes no difference when the whole value must match: captures, and which match is preferred.
+fn without_preferences(node: Node) -> Node {
+    match node {
+        // A group around a repetition may be repeated again: keep it apart from `a**`.
+        Node::Capture(node) => match without_preferences(*node) {
+            node @ Node::Repeat { .. } => Node::Concat(vec![node]),
+            other => other,
+        },
+        Node::Repeat { node, least, most, .. } => Node::Repeat {
+            node: Box::new(without_preferences(*node)),
+            least,
+            most,
+            lazy: false,
+        },
+        Node::Concat(list) => Node::Concat(list.into_iter().map(without_preferences).collect()),
+        Node::Alternate(list) => Node::Alternate(list.into_iter().map(without_preferences).collect()),
+        other => other,
+    }
+}
+
 fn nullable(node: &Node) -> bool {
     match node {
         Node::Empty | Node::Start { .. } | Node::End { .. } => true,
@@ -99,6 +125,7 @@ fn nullable(node: &Node) -> bool {
         // At the only position of an empty text there is no word on either side.
         Node::WordBoundary { negated } => *negated,
         Node::Repeat { node, least, .. } => *least == 0 || nullable(node),
+        Node::Capture(node) => nullable(node),
         Node::Concat(list) => list.iter().all(nullable),
         Node::Alternate(list) => list.iter().any(nullable),
     }
@@ -125,7 +152,7 @@ fn without_leading_anchors(node: &Node) -> Node {
 fn has_start(node: &Node) -> bool {
     match node {
         Node::Start { .. } => true,
-        Node::Repeat { node, .. } => has_start(node),
+        Node::Repeat { node, .. } | Node::Capture(node) => has_start(node),
         Node::Concat(list) | Node::Alternate(list) => list.iter().any(has_start),
         Node::Empty | Node::Class(_) | Node::End { .. } | Node::WordBoundary { .. } => false,
     }
@@ -134,7 +161,7 @@ fn has_start(node: &Node) -> bool {
 fn mentions(node: &Node, character: u32) -> bool {
     match node {
         Node::Class(class) => class.is_narrow() && class.contains(character),
-        Node::Repeat { node, .. } => mentions(node, character),
+        Node::Repeat { node, .. } | Node::Capture(node) => mentions(node, character),
         Node::Concat(list) | Node::Alternate(list) => list.iter().any(|node| mentions(node, character)),
         Node::Empty | Node::Start { .. } | Node::End { .. } | Node::WordBoundary { .. } => false,
     }

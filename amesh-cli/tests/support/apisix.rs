@@ -134,8 +134,11 @@ impl Apisix {
 
     /// The objects of a kind by id, as the worker has them.
     pub(crate) fn objects(&self, kind: &str) -> BTreeMap<String, Value> {
-        let Value::Array(list) = self.control(kind) else {
-            panic!("no list of {kind}");
+        let list = match self.control(kind) {
+            Value::Array(list) => list,
+            // Lua's empty table, before the first configuration.
+            Value::Object(fields) if fields.is_empty() => Vec::new(),
+            other => panic!("no list of {kind}: {other}"),
         };
         let value = |item: Value| item["value"].clone();
         let id = |value: &Value| value["id"].as_str().map(str::to_owned);

@@ -13,10 +13,12 @@ const MOST_REPEATS: u32 = 1000;
 const DEEPEST: u32 = 200;
 
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "RE2's four flags, each on or off")]
 struct Flags {
     fold_case: bool,
     multi_line: bool,
     dot_newline: bool,
+    ungreedy: bool,
 }
 
 struct Parser<'p> {
@@ -88,12 +90,12 @@ impl Parser<'_> {
                 .pop()
                 .filter(|_| repeatable)
                 .ok_or_else(|| invalid(format!("nothing to repeat before {next:?}")))?;
-            // A lazy repetition matches the same values as a greedy one when the whole value must match.
-            self.rest.next_if_eq(&'?');
+            let lazy = self.rest.next_if_eq(&'?').is_some() != self.flags.ungreedy;
             list.push(Node::Repeat {
                 node: Box::new(node),
                 least,
                 most,
+                lazy,
             });
             repeated = true;
         }
@@ -163,6 +165,7 @@ impl Parser<'_> {
             return Err(RegexError::NotPortable(format!("a group more than {DEEPEST} deep")));
         }
         let outer = self.flags;
+        let mut captures = true;
         if self.rest.next_if_eq(&'?').is_some() {
             let named = self.rest.next_if_eq(&'P').is_some();
             if self.rest.next_if_eq(&'<').is_some() {
@@ -179,6 +182,8 @@ impl Parser<'_> {
                 // `(?i)`: no group at all, the flags hold for the rest of the enclosing one.
                 self.depth -= 1;
                 return Ok(None);
+            } else {
+                captures = false;
             }
         }
         let node = self.alternatives()?;
@@ -189,6 +194,7 @@ impl Parser<'_> {
         self.flags = outer;
         // A group around a repetition may be repeated again: keep it apart from `a**`.
         Ok(Some(match node {
+            node if captures => Node::Capture(Box::new(node)),
             Node::Repeat { .. } => Node::Concat(vec![node]),
             other => other,
         }))
@@ -203,8 +209,7 @@ impl Parser<'_> {
                 'i' => self.flags.fold_case = on,
                 'm' => self.flags.multi_line = on,
                 's' => self.flags.dot_newline = on,
-                // Which match is preferred makes no difference when the whole value must match.
-                'U' => {}
+                'U' => self.flags.ungreedy = on,
                 '-' if on => {
                     (on, any) = (false, false);
                     continue;

@@ -16,7 +16,7 @@ pub(super) fn atom(node: &Node, end: Option<char>) -> Result<String, RegexError>
     let mut out = String::new();
     match node {
         Node::Class(class) => print_class(class, end, false, &mut out)?,
-        Node::Repeat { .. } => print(node, end, &mut out)?,
+        Node::Repeat { .. } | Node::Capture(_) => print(node, end, &mut out)?,
         Node::Concat(list) if list.len() == 1 && !matches!(list.first(), Some(Node::Repeat { .. })) => {
             for inner in list {
                 out = atom(inner, end)?;
@@ -43,7 +43,17 @@ fn print(node: &Node, end: Option<char>, out: &mut String) -> Result<(), RegexEr
         Node::Start { line: true } => out.push_str("(?:^|(?<=\\n))"),
         Node::End { line: true } => out.push_str("(?=\\n|\\z)"),
         Node::WordBoundary { negated } => out.push_str(if *negated { "\\B" } else { "\\b" }),
-        Node::Repeat { node, least, most } => {
+        Node::Capture(node) => {
+            out.push('(');
+            print(node, end, out)?;
+            out.push(')');
+        }
+        Node::Repeat {
+            node,
+            least,
+            most,
+            lazy,
+        } => {
             match (&**node, least, most) {
                 // Without an upper bound, bytes and characters come to the same.
                 (Node::Class(class), 0 | 1, None) => print_class(class, end, true, out)?,
@@ -57,6 +67,9 @@ fn print(node: &Node, end: Option<char>, out: &mut String) -> Result<(), RegexEr
                 (least, None) => push_all(out, &["{", &least.to_string(), ",}"]),
                 (least, Some(most)) if least == most => push_all(out, &["{", &least.to_string(), "}"]),
                 (least, Some(most)) => push_all(out, &["{", &least.to_string(), ",", &most.to_string(), "}"]),
+            }
+            if *lazy {
+                out.push('?');
             }
         }
         Node::Concat(list) => {

@@ -4,19 +4,26 @@
 //! Envoy's own machinery (the router), or it may refuse a request. What may refuse one and is not carried over refuses
 //! every request, and so does every filter that Amesh does not know.
 
+pub(crate) mod cors;
+pub(crate) mod fault;
+mod level;
 pub(crate) mod rbac;
 pub(crate) mod table;
 
 use std::collections::{BTreeMap, HashMap};
 
 use envoy_types::pb::envoy::config::route::v3::FilterConfig;
+use envoy_types::pb::envoy::extensions::filters::http::cors::v3::{Cors, CorsPolicy};
+use envoy_types::pb::envoy::extensions::filters::http::fault::v3::HttpFault;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 use envoy_types::pb::google::protobuf::Any;
 use prost::{Message as _, Name as _};
 
+use self::level::Config;
+pub(crate) use self::level::{Configs, Level};
 use self::table::{Filter, filter};
-use crate::decode::extension::message_name;
+use crate::decode::extension::{self, message_name};
 use crate::feature::{Feature, Message, exact, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
@@ -44,7 +51,14 @@ pub(crate) static FEATURE: Feature = Feature {
         },
     ],
     extensions: &[],
-    rules: &[&UNKNOWN, &PER_ROUTE, &PER_ROUTE_GUARD],
+    rules: &[
+        &UNKNOWN,
+        &PER_ROUTE,
+        &PER_ROUTE_GUARD,
+        &ABSENT,
+        &level::DIFFER,
+        &level::MEMBER,
+    ],
 };
 
 pub(crate) static UNKNOWN: Rule = Rule::new(
@@ -78,8 +92,8 @@ pub(crate) static PER_ROUTE: Rule = Rule::new(
     "route-filter-config",
     Outcome::LeftOut,
     "a filter's own configuration for a route is left out",
-    "Routes can configure filters for themselves: a fault, a CORS policy, a session. The filter is not carried over, so \
-     requests are served without it.",
+    "Routes can configure filters for themselves: a session, a compression. The filter is not carried over, so requests \
+     are served without it.",
     "use the APISIX plugin that does the same until it is",
 );
 
@@ -92,9 +106,20 @@ static PER_ROUTE_GUARD: Rule = Rule::new(
     "permit the rule to serve the requests without the filter",
 );
 
-/// Looks at the filters of a connection manager; a status when every request must be answered with it.
-pub(crate) fn http_filters(filters: &[HttpFilter], at: Path<'_>, findings: &Findings) -> Option<u32> {
+static ABSENT: Rule = Rule::new(
+    "http-filter-absent",
+    Outcome::Ignored,
+    "a filter is configured that the connection manager does not have",
+    "Envoy finds the configuration by the name of the filter. Without a filter of that name it does nothing, in APISIX as \
+     in Envoy.",
+    "add the filter to the listener, or remove the configuration",
+);
+
+/// Looks at the filters of a connection manager: a status when every request must be answered with it, and what the
+/// filters are for requests that nothing more specific configures them for.
+pub(crate) fn http_filters(filters: &[HttpFilter], at: Path<'_>, findings: &Findings) -> (Option<u32>, Configs) {
     let mut refused = None;
+    let mut configs = Configs::default();
     for (index, entry) in filters.iter().enumerate() {
         let at_filter = at.field("http_filters");
         let at_filter = at_filter.index(index);
@@ -104,6 +129,7 @@ pub(crate) fn http_filters(filters: &[HttpFilter], at: Path<'_>, findings: &Find
             disabled,
             config_type,
         } = entry;
+        configs.insert(name, Config::On);
         if *disabled {
             findings.add_with(&DISABLED, at_filter.field("disabled"), name.clone());
             continue;
@@ -114,7 +140,12 @@ pub(crate) fn http_filters(filters: &[HttpFilter], at: Path<'_>, findings: &Find
                 (!permitted).then_some(503)
             }
             Some(ConfigType::TypedConfig(config)) => {
-                one(name, config, *is_optional, at_filter.field("typed_config"), findings)
+                let at_config = at_filter.field("typed_config");
+                if let Some(config) = carried(config, at_config, findings) {
+                    configs.insert(name, config);
+                    continue;
+                }
+                one(name, config, *is_optional, at_config, findings)
             }
             // Envoy's old way of a filter by its name alone.
             None => one(name, &Any::default(), *is_optional, at_filter, findings),
@@ -125,15 +156,28 @@ pub(crate) fn http_filters(filters: &[HttpFilter], at: Path<'_>, findings: &Find
             (earlier, later) => earlier.or(later),
         };
     }
-    refused
+    (refused, configs)
+}
+
+/// What a configuration of a filter that is carried over says; `None` where it is of another filter or cannot be read.
+fn carried(config: &Any, at: Path<'_>, findings: &Findings) -> Option<Config> {
+    if let Some(fault) = extension::decode::<HttpFault>(config) {
+        let fault = fault::fault(&fault.ok()?, at, findings);
+        return Some(Config::Fault(Box::new(fault)));
+    }
+    if let Some(policy) = extension::decode::<CorsPolicy>(config) {
+        let policy = cors::policy(&policy.ok()?, at, findings);
+        return Some(Config::Cors(Some(Box::new(policy))));
+    }
+    extension::decode::<Cors>(config)?.ok()?;
+    Some(Config::Cors(None))
 }
 
 fn one(name: &str, config: &Any, is_optional: bool, at: Path<'_>, findings: &Findings) -> Option<u32> {
     let type_name = table::inner_type(config);
     match filter(&type_name) {
         Some(Filter::Router | Filter::Inert) => None,
-        Some(Filter::RouteOnly(_)) if config.value.is_empty() => None,
-        Some(Filter::Missed(rule) | Filter::RouteOnly(rule)) => {
+        Some(Filter::Missed(rule)) => {
             findings.add_with(rule, at, type_name);
             None
         }
@@ -154,11 +198,24 @@ fn one(name: &str, config: &Any, is_optional: bool, at: Path<'_>, findings: &Fin
     }
 }
 
-/// Looks at what a route, virtual host or cluster configures for filters; a status when its requests must be answered
-/// with it.
-pub(crate) fn per_route(configs: &HashMap<String, Any>, at: Path<'_>, findings: &Findings) -> Option<u32> {
+/// What a route, a virtual host, a route configuration or a member of a weighted cluster configures for filters.
+#[derive(Debug, Default)]
+pub(crate) struct PerRoute {
+    /// The status that its requests must be answered with.
+    pub(crate) refused: Option<u32>,
+    /// What it says about filters that are carried over.
+    pub(crate) configs: Configs,
+}
+
+/// Looks at what a level below the connection manager configures for filters; `above` is what is less specific.
+pub(crate) fn per_route(
+    configs: &HashMap<String, Any>,
+    above: &Level<'_>,
+    at: Path<'_>,
+    findings: &Findings,
+) -> PerRoute {
     let sorted: BTreeMap<&String, &Any> = configs.iter().collect();
-    let mut refused = None;
+    let mut own = PerRoute::default();
     for (name, config) in sorted {
         let at_config = at.field("typed_per_filter_config");
         let at_config = at_config.key(name);
@@ -170,22 +227,31 @@ pub(crate) fn per_route(configs: &HashMap<String, Any>, at: Path<'_>, findings: 
             }) = FilterConfig::decode(config.value.as_slice())
             else {
                 if !findings.permits(&PER_ROUTE_GUARD, at_config, Some(name.clone())) {
-                    refused = Some(503);
+                    own.refused = Some(503);
                 }
                 continue;
             };
             // Off for these requests: nothing is missing. The filter itself is judged where the listener has it.
             if disabled {
+                own.configs.insert(name, Config::Off);
                 continue;
             }
             (config.unwrap_or_default(), is_optional)
         } else {
             (config.clone(), false)
         };
+        if let Some(config) = carried(&config, at_config, findings) {
+            if above.has_filter(name) {
+                own.configs.insert(name, config);
+            } else {
+                findings.add(&ABSENT, at_config);
+            }
+            continue;
+        }
         let type_name = table::inner_type(&config);
         let guards = match filter(&type_name) {
             Some(Filter::Router | Filter::Inert) => continue,
-            Some(Filter::Missed(_) | Filter::RouteOnly(_)) => false,
+            Some(Filter::Missed(_)) => false,
             Some(Filter::Guard(..)) => true,
             Some(Filter::Rbac) => rbac::per_route_guards(&config),
             None => !is_optional,
@@ -193,8 +259,8 @@ pub(crate) fn per_route(configs: &HashMap<String, Any>, at: Path<'_>, findings: 
         if !guards {
             findings.add_with(&PER_ROUTE, at_config, type_name);
         } else if !findings.permits(&PER_ROUTE_GUARD, at_config, Some(type_name)) {
-            refused = Some(503);
+            own.refused = Some(503);
         }
     }
-    refused
+    own
 }

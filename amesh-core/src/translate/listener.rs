@@ -19,6 +19,8 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use self::address::{Binding, Neighbours, binding, conditions, host_names};
 use self::filter_chain::{HttpChain, Siblings, filter_chain, is_plaintext, permits_ambiguity};
 use self::http_connection_manager::{Managed, Routes, http_connection_manager};
+use super::http_filter::Configs;
+use super::route::Serving;
 use super::route::refuse_all;
 use super::scope::Scope;
 use crate::apisix::{Expr, Operator, Route, Value};
@@ -208,9 +210,9 @@ pub(crate) struct Listened {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Use {
     pub(crate) scope: Scope,
-    pub(crate) websocket: bool,
-    /// Whether the header that tells of a client's certificate is removed from requests.
-    pub(crate) removes_client_cert: bool,
+    pub(crate) serving: Serving,
+    /// The connection manager's filters.
+    pub(crate) filters: Configs,
 }
 
 /// A route configuration that stands in the listener itself.
@@ -359,8 +361,8 @@ pub(crate) fn listener(listener: &Listener, around: &Surroundings<'_>, findings:
         let at_manager = at_filter.field("typed_config");
         let Managed {
             routes,
-            websocket,
-            removes_client_cert,
+            serving,
+            filters,
         } = http_connection_manager(chain.manager, chain.tls, at_manager, findings);
         let twins = shapes
             .iter()
@@ -376,8 +378,8 @@ pub(crate) fn listener(listener: &Listener, around: &Surroundings<'_>, findings:
         let scope = Scope::any_of(&places).into_iter().chain(chain.conditions).collect();
         let used = Use {
             scope: Scope(scope),
-            websocket,
-            removes_client_cert,
+            serving,
+            filters,
         };
         match (refused, routes) {
             (Some(status), _) | (None, Routes::Refused(status)) => {

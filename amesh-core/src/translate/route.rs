@@ -15,6 +15,7 @@ pub(crate) mod policy;
 pub(crate) mod query;
 pub(crate) mod redirect;
 pub(crate) mod retry;
+pub(crate) mod rewrite;
 pub(crate) mod timeout;
 pub(crate) mod virtual_host;
 pub(crate) mod weighted;
@@ -26,16 +27,18 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use self::answer::Answer;
 use self::domain::{Domains, HostGroup};
 use self::entry::Entry;
-use self::header_mutation::{Changes, HEADERS};
+use self::header_mutation::{Changes, Levels};
 use self::path::PathMatch;
 use self::policy::MIRROR;
 use self::virtual_host::{Host, virtual_host};
-use super::http_filter;
+use super::http_filter::cors::Policy;
+use super::http_filter::{self, Configs, Level};
 use super::scope::Scope;
-use crate::apisix::plugin::{Abort, FaultInjection, HeaderChanges, Plugins, ProxyRewrite, Retry};
+use crate::apisix::plugin::{Abort, AmeshAnswer, FaultInjection, PathForm, Plugins, Retry};
 use crate::apisix::{Expr, Id, Route};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::options::Target;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route",
@@ -47,14 +50,13 @@ pub(crate) static FEATURE: Feature = Feature {
             exact("virtual_hosts", "route"),
             unsupported("vhds", &ON_DEMAND),
             unsupported("internal_only_headers", &INTERNAL_ONLY),
-            unsupported("response_headers_to_add", &HEADERS),
-            unsupported("response_headers_to_remove", &HEADERS),
-            unsupported("request_headers_to_add", &HEADERS),
-            unsupported("request_headers_to_remove", &HEADERS),
-            irrelevant(
-                "most_specific_header_mutations_wins",
-                "orders header mutations, none of which is carried over",
-            ),
+            exact("response_headers_to_add", "response-rewrite.headers").amesh_exact("amesh-response.headers[].add"),
+            exact("response_headers_to_remove", "response-rewrite.headers")
+                .amesh_exact("amesh-response.headers[].remove"),
+            exact("request_headers_to_add", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add"),
+            exact("request_headers_to_remove", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].remove"),
+            exact("most_specific_header_mutations_wins", "proxy-rewrite.headers")
+                .amesh_exact("amesh-forward.headers[]"),
             irrelevant(
                 "validate_clusters",
                 "a cluster that does not exist is answered 503 whenever a request comes",
@@ -141,6 +143,11 @@ pub(super) struct Above<'a> {
     pub(super) clusters: &'a Clusters<'a>,
     /// The virtual host's own, for routes without one.
     pub(super) retry: Option<&'a Retry>,
+    pub(super) headers: Levels<'a>,
+    /// What is configured for filters.
+    pub(super) filters: &'a Level<'a>,
+    /// The CORS policy of the virtual host in the field that the filter's own configuration replaced.
+    pub(super) cors: Option<&'a Policy>,
 }
 
 /// A route configuration and where it applies.
@@ -152,10 +159,47 @@ pub(crate) struct Applied<'a> {
     pub(crate) further: &'a str,
     /// Where requests for it arrive; at least one.
     pub(crate) scopes: &'a [Scope],
-    /// Whether the connection managers that use it pass on WebSocket upgrades.
+    pub(crate) serving: Serving,
+    /// The filters of the connection managers that use it; `None` where they are not known.
+    pub(crate) filters: Option<&'a Configs>,
+    pub(crate) target: Target,
+}
+
+/// What connection managers do with the requests of a route configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Serving {
+    /// Whether WebSocket upgrades are passed on.
     pub(crate) websocket: bool,
     /// Whether the header that tells of a client's certificate is removed from requests.
     pub(crate) removes_client_cert: bool,
+    /// How paths are written before a route is looked for.
+    pub(crate) path: PathForm,
+}
+
+impl Serving {
+    /// As Istio has it at every listener.
+    pub(crate) const ISTIO: Self = Self {
+        websocket: true,
+        removes_client_cert: true,
+        path: PathForm {
+            normalize: true,
+            merge_slashes: false,
+            escaped_slashes: None,
+        },
+    };
+
+    /// What is safe where two connection managers use the same routes.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            websocket: self.websocket && other.websocket,
+            removes_client_cert: self.removes_client_cert || other.removes_client_cert,
+            path: PathForm {
+                normalize: self.path.normalize || other.path.normalize,
+                merge_slashes: self.path.merge_slashes || other.path.merge_slashes,
+                escaped_slashes: self.path.escaped_slashes.max(other.path.escaped_slashes),
+            },
+        }
+    }
 }
 
 /// Translates a route configuration.
@@ -174,7 +218,7 @@ pub(crate) fn route_configuration(
         response_headers_to_remove,
         request_headers_to_add,
         request_headers_to_remove,
-        most_specific_header_mutations_wins: _,
+        most_specific_header_mutations_wins,
         validate_clusters: _,
         max_direct_response_body_size_bytes: _,
         cluster_specifier_plugins: _,
@@ -192,7 +236,7 @@ pub(crate) fn route_configuration(
         response_headers_to_add,
         response_headers_to_remove,
     };
-    header_mutation::report(&headers, at, findings);
+    let level = header_mutation::level(&headers, at, findings);
     for (set, rule, field) in [
         (vhds.is_some(), &ON_DEMAND, "vhds"),
         (!request_mirror_policies.is_empty(), &MIRROR, "request_mirror_policies"),
@@ -220,12 +264,24 @@ pub(crate) fn route_configuration(
             refused = Some(503);
         }
     }
-    refused = http_filter::per_route(typed_per_filter_config, at, findings).or(refused);
+    let manager = Level::manager(applied.filters);
+    let own = http_filter::per_route(typed_per_filter_config, &manager, at, findings);
+    refused = own.refused.or(refused);
     if let Some(status) = refused {
         return vec![refuse_all(applied.id, "refused", status, Scope::any_of(applied.scopes))];
     }
 
-    let above = Above { clusters, retry: None };
+    let above = Above {
+        clusters,
+        retry: None,
+        headers: Levels {
+            most_specific_wins: *most_specific_header_mutations_wins,
+            configuration: &level,
+            host: &header_mutation::Level::default(),
+        },
+        filters: &manager.below(&own.configs),
+        cors: None,
+    };
     let domains = Domains::of(virtual_hosts, *ignore_port_in_host_matching);
     let hosts: Vec<Host<'_>> = virtual_hosts
         .iter()
@@ -359,17 +415,27 @@ impl Builder<'_> {
             // What is refused is refused before anything else.
             Answer::Status(status) => plugins = answer(*status),
             Answer::Redirect(redirect) => plugins.redirect = Some(redirect.clone()),
-            Answer::Abort(abort) => plugins.fault_injection = Some(FaultInjection { abort: abort.clone() }),
+            Answer::Abort(abort) => {
+                let fault = plugins.fault_injection.take();
+                let (delay, injected) = fault.map_or((None, None), |fault| (fault.delay, fault.abort));
+                plugins.fault_injection = Some(FaultInjection {
+                    abort: injected.or_else(|| Some(abort.clone())),
+                    delay,
+                });
+            }
             Answer::Amesh(answer) => plugins.amesh_answer = Some(answer.clone()),
         }
-        let forwards = matches!(entry.answer, Answer::Upstream(_) | Answer::Split(_));
-        if forwards && self.applied.removes_client_cert {
-            plugins.proxy_rewrite = Some(ProxyRewrite {
-                use_real_request_uri_unsafe: true,
-                headers: HeaderChanges {
-                    remove: &[CLIENT_CERTIFICATE],
-                },
-            });
+        let forwards = entry.answer.forwards();
+        let serving = self.applied.serving;
+        if forwards && serving.removes_client_cert {
+            header_mutation::remove_first(&mut plugins, CLIENT_CERTIFICATE, self.applied.target);
+        }
+        if self.applied.target == Target::Amesh && !serving.path.is_none() {
+            if forwards {
+                plugins.amesh_forward.get_or_insert_default().path = Some(serving.path);
+            } else if let Some(AmeshAnswer::Redirect(redirect)) = &mut plugins.amesh_answer {
+                redirect.form = Some(serving.path);
+            }
         }
         Route {
             id: Id::of_parts(&parts, key),
@@ -384,7 +450,7 @@ impl Builder<'_> {
                 .cloned()
                 .chain(conditions)
                 .collect(),
-            enable_websocket: (forwards && entry.websocket.unwrap_or(self.applied.websocket)).then_some(true),
+            enable_websocket: (forwards && entry.websocket.unwrap_or(serving.websocket)).then_some(true),
             timeout: entry.timeout.filter(|_| forwards),
             upstream_id,
             plugins,
@@ -410,10 +476,8 @@ fn priority(value: usize) -> i64 {
 fn answer(status: u32) -> Plugins {
     Plugins {
         fault_injection: Some(FaultInjection {
-            abort: Abort {
-                http_status: status,
-                body: String::new(),
-            },
+            abort: Some(Abort::always(status, String::new())),
+            delay: None,
         }),
         ..Plugins::default()
     }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::http_filter::Configs;
 use super::listener::{Inline, Listened, Surroundings, Use, listener};
-use super::route::{Applied, Clusters, route_configuration};
+use super::route::{Applied, Clusters, Serving, route_configuration};
 use super::scope::Scope;
 use super::setting::Setting;
 use super::{cluster, resource};
@@ -131,8 +132,9 @@ fn run_listener(
             id: &[name, &config.name],
             further: &key,
             scopes: &[used.scope],
-            websocket: used.websocket,
-            removes_client_cert: used.removes_client_cert,
+            serving: used.serving,
+            target: findings.options().target,
+            filters: Some(&used.filters),
         };
         objects.extend(routes(route_configuration(
             &applied,
@@ -174,27 +176,31 @@ fn run_routes(
         .flat_map(BTreeMap::values)
         .flatten()
         .collect();
-    let (scopes, websocket, removes_client_cert) = if !used.is_empty() {
+    let mut servings = used.iter().map(|used| used.serving);
+    let (scopes, serving) = if let Some(first) = servings.next() {
         let mut scopes: Vec<Scope> = used.iter().map(|used| used.scope.clone()).collect();
         scopes.sort();
         scopes.dedup();
-        let websocket = used.iter().all(|used| used.websocket);
-        (scopes, websocket, used.iter().any(|used| used.removes_client_cert))
+        (scopes, servings.fold(first, Serving::and))
     } else if setting.no_listeners {
         findings.add(&resource::NO_LISTENER, Path::root());
-        // Istio passes upgrades on at every listener.
-        (vec![Scope(resource::scope_by_name(name, setting.arrival))], true, true)
+        (
+            vec![Scope(resource::scope_by_name(name, setting.arrival))],
+            Serving::ISTIO,
+        )
     } else {
         findings.add(&resource::UNUSED, Path::root());
         return Vec::new();
     };
+    let filters = Configs::shared(used.iter().map(|used| &used.filters), Path::root(), findings);
     let applied = Applied {
         config,
         id: &[name],
         further: "",
         scopes: &scopes,
-        websocket,
-        removes_client_cert,
+        serving,
+        target: findings.options().target,
+        filters: (!used.is_empty()).then_some(&filters),
     };
     routes(route_configuration(&applied, clusters, Path::root(), findings)).collect()
 }

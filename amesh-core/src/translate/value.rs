@@ -2,5 +2,6 @@
 
 pub(crate) mod address;
 pub(crate) mod duration;
+pub(crate) mod format;
 pub(crate) mod fraction;
 pub(crate) mod string_match;

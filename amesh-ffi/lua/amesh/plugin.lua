@@ -10,7 +10,10 @@ local setmetatable = setmetatable
 local type = type
 
 -- Every plugin of this package, which `amesh.hook` adds to those that config.yaml names.
-local OWN = {"amesh-answer", "amesh-hash", "amesh-retry", "amesh-status"}
+local OWN = {
+    "amesh-answer", "amesh-cors", "amesh-fault", "amesh-forward", "amesh-hash", "amesh-response", "amesh-retry",
+    "amesh-status",
+}
 
 local PHASES = {"rewrite", "access", "before_proxy", "header_filter", "body_filter", "log"}
 

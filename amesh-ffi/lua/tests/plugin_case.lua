@@ -1,5 +1,7 @@
 --- A plugin as APISIX runs it, with a request and a response of the test's own.
 
+local headers = require("amesh.plugin.headers")
+local condition = require("amesh.plugin.condition")
 local pcre = require("router.pcre")
 local plugin = require("amesh.plugin")
 local fake = require("fake")
@@ -12,8 +14,48 @@ function _M.nginx(request)
     local nginx = {response = {headers = {}}, request = request}
     function nginx.var(_, name) return request.var and request.var[name] end
     function nginx.target() return request.target or "/" end
-    function nginx.request_header(_, name) return request.headers and request.headers[name:lower()] end
+    function nginx.request_header(_, name)
+        local value = request.headers and request.headers[name:lower()]
+        return type(value) == "table" and value[1] or value
+    end
     function nginx.set_response_header(name, value) nginx.response.headers[name:lower()] = value end
+    function nginx.path(ctx) return ctx.amesh_path or nginx.target(ctx) end
+    function nginx.host(ctx) return ctx.amesh_host or nginx.var(ctx, "http_host") end
+    function nginx.replace_all(text, pattern, put)
+        local out = {}
+        local from, to = pcre.find(text, pattern)
+        while from and to >= from do
+            local groups = pcre.match(text:sub(from, to), pattern)
+            local replaced = put:gsub("%$([%d$])", "${%1}"):gsub("%${([%d$])}", function(group)
+                return group == "$" and "$" or groups[tonumber(group)] or ""
+            end)
+            out[#out + 1] = text:sub(1, from - 1) .. replaced
+            text = text:sub(to + 1)
+            from, to = pcre.find(text, pattern)
+        end
+        return table.concat(out) .. text
+    end
+    function nginx.set_upstream_path(_, path) nginx.response.path = path end
+    function nginx.set_upstream_host(_, host) nginx.response.host = host end
+    function nginx.node_name() return request.node end
+    function nginx.is_grpc() return request.grpc end
+    function nginx.set_grpc_path(path) nginx.response.grpc_path = path end
+    function nginx.response_header(name)
+        local value = nginx.response.headers[name]
+        return type(value) == "table" and value[1] or value
+    end
+    function nginx.status() return tostring(nginx.response.status) end
+    function nginx.start_time() return request.time end
+    nginx.request_headers = {
+        one_line = headers.ONE_REQUEST_LINE,
+        get = function(_, name) return request.headers[name] end,
+        set = function(_, name, value) request.headers[name] = value end,
+    }
+    nginx.response_headers = {
+        one_line = headers.ONE_RESPONSE_LINE,
+        get = function(_, name) return nginx.response.headers[name] end,
+        set = function(_, name, value) nginx.response.headers[name] = value ~= "" and value or nil end,
+    }
     function nginx.answer(status, body, content_type)
         nginx.response.status, nginx.response.body = status, body
         nginx.response.headers["content-type"] = content_type
@@ -23,23 +65,24 @@ function _M.nginx(request)
         local value = request.headers and request.headers[name:lower()]
         return type(value) == "table" and value or {value}
     end
-    function nginx.replace(text, regex, made)
-        local out = {}
-        local from, to = pcre.find(text, regex)
-        while from do
-            out[#out + 1] = text:sub(1, from - 1) .. made(pcre.match(text:sub(from, to), regex))
-            text = text:sub(to + 1)
-            from, to = pcre.find(text, regex)
-        end
-        return table.concat(out) .. text
-    end
     function nginx.connection() return request.client, request.server end
     function nginx.balancer() return request.balancer end
     function nginx.upstream_answered() return not request.failed end
     function nginx.add_response_header(name, value)
-        local headers = nginx.response.headers
-        headers[name:lower()] = headers[name:lower()] or {}
-        table.insert(headers[name:lower()], value)
+        local lines = nginx.response.headers[name:lower()] or {}
+        lines[#lines + 1] = value
+        nginx.response.headers[name:lower()] = lines
+    end
+    nginx.conditions = condition.new({re_find = pcre.find, expr = {new = function()
+        return nil, "no lua-resty-expr here"
+    end}})
+    nginx.slept = 0
+    function nginx.sleep(seconds) nginx.slept = nginx.slept + seconds end
+    -- What is drawn, one after the other; zero without a list.
+    function nginx.random(limit)
+        local drawn = request.random and table.remove(request.random, 1) or 0
+        assert(drawn < limit, "no such number can be drawn")
+        return drawn
     end
     return nginx
 end
@@ -53,6 +96,18 @@ function _M.answer(module, conf, request)
     local returned = made.rewrite(conf, {})
     assert(returned == nil, "a phase returns nothing")
     return nginx.response.status, nginx.response.body, nginx.response.headers
+end
+
+
+--- Runs a phase of a plugin; gives what `nginx` stands for and APISIX's context.
+function _M.run(module, phase, conf, request, response)
+    local nginx = _M.nginx(request)
+    nginx.response = response or nginx.response
+    local made = plugin.of(module, nginx)
+    assert(made.check_schema(conf))
+    local ctx = {}
+    made[phase](conf, ctx)
+    return nginx, ctx
 end
 
 

@@ -7,7 +7,7 @@ local equal = fake.equal
 
 --- A request that was begun: `again` tells what a try came to and gives what happens then.
 local function begun(conf, headers)
-    local tries = {bytes_sent = {}, response_times = {}}
+    local tries = {upstream_bytes_sent = {}, upstream_response_time = {}, upstream_header_time = {}}
     local nginx = case.nginx({headers = headers or {}, var = {}})
     local made = plugin.of(retry, nginx)
     assert(made.check_schema(conf))
@@ -16,16 +16,15 @@ local function begun(conf, headers)
     function nginx.connect_timeout() return 10 end
     function nginx.set_tries(_, connect, wait, times) tries.connect, tries.wait, tries.times = connect, wait, times end
     function nginx.set_timeouts(connect, wait) tries.connect, tries.wait = connect, wait end
-    function nginx.tries(name)
-        return name == "upstream_bytes_sent" and tries.bytes_sent or tries.response_times
-    end
+    function nginx.tries(name) return tries[name] end
     function nginx.fail(status) tries.ended = status end
     made.before_proxy(conf, ctx)
     balancing = true
 
-    function tries.again(state, status, sent, response_time)
-        table.insert(tries.bytes_sent, sent)
-        table.insert(tries.response_times, response_time)
+    function tries.again(state, status, sent, response_time, header_time)
+        table.insert(tries.upstream_bytes_sent, sent)
+        table.insert(tries.upstream_response_time, response_time)
+        table.insert(tries.upstream_header_time, header_time or "-")
         function nginx.last_failure() return state, status end
         made.before_proxy(conf, ctx)
         return tries.ended
@@ -72,7 +71,9 @@ return {
         equal(tries.again("failed", 502, "120", "0.010"), 502)
     end},
     {"statuses of the policy [SEM-T01]", function()
-        equal(begun(ISTIO).again("next", 503, "120", "0.010"), nil)
+        equal(begun(ISTIO).again("failed", 503, "120", "0.010", "0.010"), nil)
+        equal(begun(ISTIO).again("failed", 500, "120", "0.010", "0.010"), 500)
+        equal(begun({retry = {times = 1, on = {"reset"}}}).again("failed", 503, "120", "0.010", "0.010"), 503)
         equal(begun(ISTIO).again("next", 500, "120", "0.010"), 500)
     end},
     {"deadlines of gRPC clients [SEM-U03]", function()

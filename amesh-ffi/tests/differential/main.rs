@@ -6,6 +6,8 @@
 mod apisix;
 #[path = "../../../amesh-core/tests/precedence/real/client.rs"]
 mod client;
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "../../../amesh-core/tests/differential/compare.rs"]
 mod compare;
 mod echo;
 #[path = "../../../amesh-xds/tests/oracle/envoy.rs"]
@@ -15,12 +17,24 @@ mod host;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../../../amesh-cli/tests/support/istiod.rs"]
 mod istiod;
+#[path = "../../../amesh-core/tests/differential/judge.rs"]
+mod judge;
 mod mesh;
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "../../../amesh-core/tests/differential/named.rs"]
+mod named;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../../../amesh-xds/tests/support/plane.rs"]
 mod plane;
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "../../../amesh-core/tests/differential/requests.rs"]
 mod requests;
 mod rewrite;
+#[path = "../../../amesh-core/tests/differential/seen.rs"]
+mod seen;
+#[path = "../../../amesh-core/tests/differential/strip.rs"]
+mod strip;
+#[path = "../../../amesh-core/tests/differential/tame.rs"]
 mod tame;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,13 +49,14 @@ use prost::Message as _;
 
 use apisix::Apisix;
 use client::Client;
-use compare::{Answer, Aspect, Spot, changed_headers, differences, explained};
+use compare::{Answer, Compared, Spot, changed_headers};
 use envoy::Envoy;
 use istiod::wait_until;
+use judge::Court;
+use named::Aspect;
 use plane::Plane;
 use requests::Request;
 use rewrite::{Door, Served, World};
-use tame::Tame;
 
 /// Requests that are put together at random, for each listener.
 const RANDOM: usize = 1500;
@@ -180,7 +195,7 @@ fn ask_both(programs: &Programs, world: &World, what: &str, arrival: Arrival, ro
                 }
             }
             let answer = ask(&mut pair.envoy, &request);
-            let spot = Spot::new(door, routes, &request, &answer);
+            let spot = Spot::new(&door.listener, routes, &request, &answer);
             if answer.seen.is_some() && spot.weighted().len() > 1 {
                 drawn.entry((spot.host, spot.route)).or_insert(request);
             }
@@ -211,33 +226,16 @@ impl Pair<'_> {
     /// The rules that explain how the answers differ, none where they are equal; or what is left, and all about it.
     fn compare(&mut self, request: &Request) -> Result<BTreeSet<&'static str>, (BTreeSet<Aspect>, String)> {
         let (left, right) = (ask(&mut self.envoy, request), ask(&mut self.apisix, request));
-        let spot = Spot::new(self.door, self.routes, request, &left);
-        let found = differences(spot, &left, &right, &self.changed, false);
-        if found.is_empty() {
-            return Ok(BTreeSet::new());
-        }
-        let told = |rule: &&str| {
-            let here = |finding: &&Finding| finding.resource.name == self.door.listener;
-            self.findings
-                .iter()
-                .filter(here)
-                .any(|finding| finding.rule.name == *rule)
+        let court = Court {
+            listener: &self.door.listener,
+            routes: self.routes,
+            findings: self.findings,
+            compared: Compared::Changed(&self.changed),
         };
-        let explained = match Tame::new(request) {
-            Tame::Already => explained(spot, [&left, &right], &found, self.findings),
-            Tame::Refused if right.status == 400 && told(&"nginx-path") => Ok(BTreeSet::from(["nginx-path"])),
-            Tame::As(tame, rules) if rules.iter().all(told) => {
-                let left = ask(&mut self.envoy, &tame);
-                let spot = Spot::new(self.door, self.routes, &tame, &left);
-                let found = differences(spot, &left, &right, &self.changed, true);
-                explained(spot, [&left, &right], &found, self.findings).map(|mut all| {
-                    all.extend(rules);
-                    all
-                })
-            }
-            Tame::Refused | Tame::As(..) => Err(found),
-        };
-        explained.map_err(|found| {
+        let envoy = &mut self.envoy;
+        let verdict = court.judge(request, [&left, &right], |request| ask(envoy, request));
+        verdict.map_err(|found| {
+            let spot = Spot::new(&self.door.listener, self.routes, request, &left);
             let text = format!(
                 "{request:?} to {} (virtual host {:?}, route {:?})\n    Envoy  {left:?}\n    APISIX {right:?}",
                 self.door.listener, spot.host, spot.route
@@ -249,7 +247,7 @@ impl Pair<'_> {
     /// How often each cluster of a route that draws among some is chosen, in hundredths: as configured, by Envoy, by APISIX.
     fn shares(&mut self, request: &Request) -> Vec<(String, [f64; 3])> {
         let first = ask(&mut self.envoy, request);
-        let weighted = Spot::new(self.door, self.routes, request, &first).weighted();
+        let weighted = Spot::new(&self.door.listener, self.routes, request, &first).weighted();
         let mut counts: BTreeMap<String, [u32; 2]> = BTreeMap::new();
         for _ in 0..DRAWS {
             for (side, client) in [&mut self.envoy, &mut self.apisix].into_iter().enumerate() {

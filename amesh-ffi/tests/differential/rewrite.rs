@@ -11,24 +11,14 @@ use amesh_core::decode::Body;
 use amesh_core::{Arrival, Resource, ResourceType};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType, LbPolicy};
-use envoy_types::pb::envoy::config::core::v3::{
-    Address, HeaderValue, HeaderValueOption, SocketAddress, address::Address as Place, socket_address::PortSpecifier,
-};
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints};
-use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType;
-use envoy_types::pb::envoy::config::listener::v3::{FilterChain, Listener};
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
-use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
-    HttpConnectionManager, http_connection_manager::RouteSpecifier, http_filter,
-};
-use envoy_types::pb::google::protobuf::{Any, BoolValue};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use prost::Message as _;
 
 use crate::echo;
-
-/// The header in Envoy's answers that names the route: `virtual_hosts` index and `routes` index.
-pub(crate) const ROUTE: &str = "x-differential-route";
+use crate::strip::{at, bind, bound_to, is_envoys, listener, marked};
 
 /// A resource as a control plane serves it.
 pub(crate) type Served = (ResourceType, String, Vec<u8>);
@@ -52,14 +42,6 @@ pub(crate) struct World {
     pub(crate) apisix: Vec<Served>,
     pub(crate) doors: Vec<Door>,
     pub(crate) routes: BTreeMap<String, RouteConfiguration>,
-}
-
-/// Envoy's own extensions, as opposed to those that only Istio's build of it has.
-fn is_envoys(any: Option<&Any>) -> bool {
-    any.is_some_and(|any| {
-        let name = any.type_url.rsplit('/').next().unwrap_or_default();
-        name.starts_with("envoy.")
-    })
 }
 
 impl World {
@@ -97,7 +79,7 @@ impl World {
                     world.routes.insert(name, (*found).clone());
                 }
                 Body::Listener(found) => {
-                    let Some((mut found, routes)) = listener((*found).clone()) else {
+                    let Some((mut found, RouteSpecifier::Rds(routes))) = listener((*found).clone()) else {
                         continue;
                     };
                     let meant = bound_to(&found);
@@ -114,7 +96,7 @@ impl World {
                         listener: name,
                         meant,
                         port,
-                        routes,
+                        routes: routes.route_config_name,
                     });
                 }
                 // No listener that is left asks for one.
@@ -173,113 +155,6 @@ fn lead_to(assignment: &mut ClusterLoadAssignment, port: u16) {
             endpoint.additional_addresses.clear();
         }
     }
-}
-
-fn at(address: &str, port: u16) -> Address {
-    Address {
-        address: Some(Place::SocketAddress(SocketAddress {
-            address: address.to_owned(),
-            port_specifier: Some(PortSpecifier::PortValue(port.into())),
-            ..SocketAddress::default()
-        })),
-    }
-}
-
-/// A listener for plain HTTP on all addresses, without what only Istio's Envoy has, and the name of its routes.
-fn listener(mut listener: Listener) -> Option<(Listener, String)> {
-    let Some(Place::SocketAddress(socket)) = listener.address.as_ref()?.address.as_ref() else {
-        return None;
-    };
-    if socket.address != "0.0.0.0"
-        || !listener
-            .listener_filters
-            .iter()
-            .all(|filter| filter.name.ends_with("_inspector"))
-    {
-        return None;
-    }
-    let mut routes = None;
-    for chain in listener
-        .filter_chains
-        .iter_mut()
-        .chain(&mut listener.default_filter_chain)
-    {
-        if chain.transport_socket.is_some() {
-            return None;
-        }
-        routes = routes.or(public(chain));
-    }
-    Some((listener, routes?))
-}
-
-/// Takes out what only Istio's Envoy has, and gives the name of the routes.
-fn public(chain: &mut FilterChain) -> Option<String> {
-    let config = |kind: &ConfigType| match kind {
-        ConfigType::TypedConfig(any) => Some(any.clone()),
-        ConfigType::ConfigDiscovery(_) => None,
-    };
-    chain
-        .filters
-        .retain(|filter| is_envoys(filter.config_type.as_ref().and_then(config).as_ref()));
-    let mut routes = None;
-    for filter in &mut chain.filters {
-        let Some(ConfigType::TypedConfig(any)) = &mut filter.config_type else {
-            continue;
-        };
-        if !any.type_url.ends_with(".HttpConnectionManager") {
-            continue;
-        }
-        let mut manager = HttpConnectionManager::decode(any.value.as_slice()).expect("a connection manager");
-        manager.http_filters.retain(|filter| match &filter.config_type {
-            Some(http_filter::ConfigType::TypedConfig(any)) => is_envoys(Some(any)),
-            _ => false,
-        });
-        if let Some(RouteSpecifier::Rds(rds)) = &manager.route_specifier {
-            routes = Some(rds.route_config_name.clone());
-        }
-        any.value = manager.encode_to_vec();
-    }
-    routes
-}
-
-fn bound_to(listener: &Listener) -> u16 {
-    let address = listener.address.as_ref().and_then(|address| address.address.as_ref());
-    let Some(Place::SocketAddress(SocketAddress {
-        port_specifier: Some(PortSpecifier::PortValue(port)),
-        ..
-    })) = address
-    else {
-        panic!("no port: {address:?}");
-    };
-    u16::try_from(*port).expect("a port")
-}
-
-fn bind(listener: &mut Listener, address: &str, port: u16) {
-    listener.address = Some(at(address, port));
-    // The listeners of a sidecar are not bound: connections are handed over to them.
-    #[expect(deprecated, reason = "Istio sends it")]
-    {
-        listener.deprecated_v1 = None;
-    }
-    listener.bind_to_port = Some(BoolValue { value: true });
-}
-
-/// The same routes, each of which names itself in its answers.
-fn marked(routes: &RouteConfiguration) -> RouteConfiguration {
-    let mut routes = routes.clone();
-    for (number, host) in routes.virtual_hosts.iter_mut().enumerate() {
-        for (index, route) in host.routes.iter_mut().enumerate() {
-            route.response_headers_to_add.push(HeaderValueOption {
-                header: Some(HeaderValue {
-                    key: ROUTE.to_owned(),
-                    value: format!("{number}.{index}"),
-                    ..HeaderValue::default()
-                }),
-                ..HeaderValueOption::default()
-            });
-        }
-    }
-    routes
 }
 
 /// A port that is free on both addresses.

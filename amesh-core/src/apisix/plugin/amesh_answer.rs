@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::{PathForm, PathRewrite};
+
 /// The plugin's configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,20 +44,13 @@ pub struct RedirectAnswer {
     /// The path, maybe with a query, which then takes the place of the request's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// How the request's path is written before it is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub form: Option<PathForm>,
     /// A change of the path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<PathRewrite>,
     /// Whether the query of the request is left out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strip_query: bool,
-}
-
-/// A change of a path. The query stays.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PathRewrite {
-    /// How many bytes at the beginning are replaced; absent, the whole path.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cut: Option<usize>,
-    /// What takes their place.
-    pub put: String,
 }

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::PathRewrite;
+
 /// The plugin's configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AmeshHash {
@@ -42,6 +44,9 @@ pub enum HashOf {
 pub struct HashHeader {
     /// Its name in lower case.
     pub name: String,
+    /// What is replaced in each line before it is hashed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<PathRewrite>,
 }
 
 /// A cookie, which may be given to clients that have none.

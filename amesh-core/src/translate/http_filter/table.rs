@@ -24,8 +24,6 @@ pub(crate) enum Filter {
     Inert,
     /// Its absence is reported; requests are served.
     Missed(&'static Rule),
-    /// Does nothing unless configured, on the connection manager or on a route; then its absence is reported.
-    RouteOnly(&'static Rule),
     /// May refuse requests: every request is answered with the status.
     Guard(&'static Rule, u32),
     /// Guards only if it has enforced rules.
@@ -40,7 +38,6 @@ const fn unsupported(message: &'static str, rule: &'static Rule) -> Extension {
     Extension::same(message, Fate::Unsupported { rule })
 }
 
-const NOTHING_WITHOUT_ROUTE: &str = "does nothing unless a route configures it, which is reported there";
 const TELEMETRY: &str = "only measures requests and tells the peer about the workload";
 
 static EXTENSIONS: &[Extension] = &[
@@ -48,8 +45,6 @@ static EXTENSIONS: &[Extension] = &[
         "envoy.extensions.filters.http.router.v3.Router",
         "Envoy's own forwarding, with options for statistics and logs",
     ),
-    unsupported("envoy.extensions.filters.http.fault.v3.HTTPFault", &super::PER_ROUTE),
-    irrelevant("envoy.extensions.filters.http.cors.v3.Cors", NOTHING_WITHOUT_ROUTE),
     irrelevant("envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", TELEMETRY),
     irrelevant("stats.PluginConfig", TELEMETRY),
     irrelevant("io.istio.http.peer_metadata.Config", TELEMETRY),
@@ -57,7 +52,6 @@ static EXTENSIONS: &[Extension] = &[
         "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
         "chooses the ALPN of mutual TLS, which is reported on its own",
     ),
-    unsupported("envoy.extensions.filters.http.cors.v3.CorsPolicy", &super::PER_ROUTE),
     unsupported("envoy.extensions.filters.http.grpc_web.v3.GrpcWeb", &GRPC_WEB),
     unsupported("envoy.extensions.filters.http.compressor.v3.Compressor", &COMPRESSOR),
     unsupported(
@@ -174,7 +168,10 @@ pub(crate) fn filter(type_name: &str) -> Option<Filter> {
         "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication" => Filter::Guard(&JWT, 403),
         "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"
         | "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute" => Filter::Guard(&EXT_AUTHZ, 403),
-        "envoy.extensions.filters.http.fault.v3.HTTPFault" => Filter::RouteOnly(&super::PER_ROUTE),
+        // In a wrapper that Envoy reads only for types that it does not know, or broken.
+        "envoy.extensions.filters.http.fault.v3.HTTPFault"
+        | "envoy.extensions.filters.http.cors.v3.Cors"
+        | "envoy.extensions.filters.http.cors.v3.CorsPolicy" => Filter::Missed(&super::PER_ROUTE),
         _ => match EXTENSIONS
             .iter()
             .find(|extension| extension.message == type_name)?

@@ -15,7 +15,8 @@ pub(crate) static FEATURE: Feature = Feature {
     messages: &[Message {
         name: "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         fields: &[
-            exact("forward_client_cert_details", "proxy-rewrite.headers.remove"),
+            exact("forward_client_cert_details", "proxy-rewrite.headers.remove")
+                .amesh_exact("amesh-forward.headers[].remove"),
             unsupported("set_current_client_cert_details", &DETAILS),
             unsupported("forward_client_cert_matcher", &DETAILS),
         ],

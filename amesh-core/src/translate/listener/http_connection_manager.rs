@@ -12,7 +12,8 @@ use super::nginx::{self, PATH};
 use super::upgrade;
 use crate::feature::{Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
-use crate::translate::http_filter::http_filters;
+use crate::translate::http_filter::{Configs, http_filters};
+use crate::translate::route::Serving;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "listener/http_connection_manager",
@@ -91,9 +92,12 @@ pub(crate) static FEATURE: Feature = Feature {
                     "represent_ipv4_remote_address_as_ipv4_mapped_ipv6",
                     "says how an address is written in headers and logs",
                 ),
-                approximate("normalize_path", "nginx normalizes every path", &PATH),
-                approximate("merge_slashes", "nginx merges slashes in every path", &PATH),
-                approximate("path_with_escaped_slashes_action", "nginx decodes every path", &PATH),
+                approximate("normalize_path", "nginx normalizes every path", &PATH)
+                    .amesh_approximate("amesh-forward.path.normalize", &PATH),
+                approximate("merge_slashes", "nginx merges slashes in every path", &PATH)
+                    .amesh_approximate("amesh-forward.path.merge_slashes", &PATH),
+                approximate("path_with_escaped_slashes_action", "nginx decodes every path", &PATH)
+                    .amesh_approximate("amesh-forward.path.escaped_slashes", &PATH),
                 irrelevant(
                     "request_id_extension",
                     "makes request ids, which are not carried over, and packs trace sampling into them",
@@ -266,8 +270,8 @@ pub(super) enum Routes {
 #[derive(Debug)]
 pub(super) struct Managed {
     pub(super) routes: Routes,
-    pub(super) websocket: bool,
-    pub(super) removes_client_cert: bool,
+    pub(super) serving: Serving,
+    pub(super) filters: Configs,
 }
 
 /// Reads a connection manager; `tls`: its filter chain terminates TLS.
@@ -278,6 +282,7 @@ pub(super) fn http_connection_manager(
     findings: &Findings,
 ) -> Managed {
     nginx::report(&manager, at, findings);
+    let path = nginx::path_form(&manager);
     #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
     let HttpConnectionManager {
         codec_type,
@@ -436,7 +441,7 @@ pub(super) fn http_connection_manager(
         at,
         findings,
     );
-    let mut refused = http_filters(&filters, at, findings);
+    let (mut refused, filters) = http_filters(&filters, at, findings);
     for (set, field) in [
         (strip_matching_host_port, "strip_matching_host_port"),
         (strip_trailing_host_dot, "strip_trailing_host_dot"),
@@ -470,8 +475,12 @@ pub(super) fn http_connection_manager(
     };
     Managed {
         routes,
-        websocket: upgrade::websocket(&upgrade_configs, at.field("upgrade_configs"), findings),
-        removes_client_cert,
+        serving: Serving {
+            websocket: upgrade::websocket(&upgrade_configs, at.field("upgrade_configs"), findings),
+            removes_client_cert,
+            path,
+        },
+        filters,
     }
 }
 

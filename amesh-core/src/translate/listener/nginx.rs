@@ -3,6 +3,7 @@
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::PathWithEscapedSlashesAction;
 
+use crate::apisix::plugin::{EscapedSlashes, PathForm};
 use crate::feature::Feature;
 use crate::finding::{Findings, Outcome, Path, Rule};
 
@@ -21,8 +22,9 @@ pub(super) static PATH: Rule = Rule::new(
     "nginx decodes every escape in a path (%2F becomes a slash), resolves dot segments and merges slashes before APISIX \
      looks for a route. Envoy compares the path as it was sent or, with `normalize_path`, with only unreserved characters \
      decoded and dot segments resolved. Requests whose paths hold none of that (the ordinary case) are routed the same; \
-     /a%2Fb, //a and /a/./b may be routed as /a/b, /a and /a/b are. Upstreams get the path as it was sent. APISIX also \
-     answers 404 to paths longer than about 6 kB.",
+     /a%2Fb, //a and /a/./b may be routed as /a/b, /a and /a/b are. Upstreams get the path as it was \
+     sent or, with Amesh's Lua package, as Envoy would send it. nginx answers \
+     400 to paths that lead above the root and to broken escapes, and APISIX 404 to paths longer than about 6 kB.",
     "do not let the meaning of a route depend on escaped slashes, empty segments or dot segments",
 );
 
@@ -33,8 +35,15 @@ static REQUEST: Rule = Rule::new(
     "nginx cuts one trailing dot off the host before APISIX looks for a route, so that `example.com.` is `example.com`; \
      Envoy takes them for two hosts. A header that comes several times is one value to APISIX, joined by `, `; Envoy \
      compares each value alone (before 1.39: joined by `,`). nginx drops headers with unusual names, and refuses some \
-     requests with 400 that Envoy serves: an empty Host, two Host headers. Where no connection to an upstream comes about, \
-     the answer is 502, or 504 when the time to connect ran out; Envoy says 503.",
+     requests with 400 that Envoy serves: an empty Host, two Host headers, a Host with two dots at its end. Where no \
+     connection to an upstream comes about, the answer is 502, or 504 when the time to connect ran out; Envoy says 503.\n\n\
+     Each proxy says of itself what the other does not. Upstreams get X-Real-IP and X-Forwarded-For, -Host, -Port and \
+     -Proto with what APISIX sees of the connection: that replaces what a client wrote into the last three unless \
+     `trusted_addresses` names it, also where a redirect depends on the scheme; a `?` with nothing behind it is left out \
+     of redirects. They do not get \
+     x-envoy-expected-rq-timeout-ms, x-envoy-decorator-operation and x-envoy-external-address. Clients get APISIX's Server \
+     and X-APISIX-Upstream-Status, and errors and redirects with APISIX's own text. Unless `nginx_config.http.charset` is \
+     `off`, nginx adds `charset=utf-8` to text that has none.",
     "nothing, unless clients send such requests",
 );
 
@@ -57,4 +66,22 @@ pub(super) fn report(manager: &HttpConnectionManager, at: Path<'_>, findings: &F
         ),
     );
     findings.add(&REQUEST, at);
+}
+
+/// How a connection manager has paths written before it looks for a route.
+pub(super) fn path_form(manager: &HttpConnectionManager) -> PathForm {
+    PathForm {
+        normalize: manager.normalize_path.is_some_and(|value| value.value),
+        merge_slashes: manager.merge_slashes,
+        escaped_slashes: match PathWithEscapedSlashesAction::try_from(manager.path_with_escaped_slashes_action) {
+            Ok(PathWithEscapedSlashesAction::RejectRequest) => Some(EscapedSlashes::Reject),
+            Ok(PathWithEscapedSlashesAction::UnescapeAndRedirect) => Some(EscapedSlashes::Redirect),
+            Ok(PathWithEscapedSlashesAction::UnescapeAndForward) => Some(EscapedSlashes::Unescape),
+            Ok(
+                PathWithEscapedSlashesAction::KeepUnchanged
+                | PathWithEscapedSlashesAction::ImplementationSpecificDefault,
+            )
+            | Err(_) => None,
+        },
+    }
 }

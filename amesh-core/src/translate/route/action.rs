@@ -2,20 +2,23 @@
 
 use envoy_types::pb::envoy::config::route::v3::RouteAction;
 use envoy_types::pb::envoy::config::route::v3::route_action::{
-    ClusterNotFoundResponseCode, ClusterSpecifier, HostRewriteSpecifier, UpgradeConfig,
+    ClusterNotFoundResponseCode, ClusterSpecifier, UpgradeConfig,
 };
 
 use super::answer::{Answer, Served};
-use super::policy::{CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
+use super::policy::{HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
+use super::rewrite::{Matched, rewrite};
 use super::timeout::limits;
 use super::weighted::{METADATA_MATCH, weighted};
 use super::{Above, Clusters};
 use super::{hash_policy, retry};
 use crate::apisix::Id;
-use crate::apisix::plugin::{AmeshRetry, Plugins};
+use crate::apisix::plugin::{Abort, AmeshRetry, Plugins};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
+use crate::translate::http_filter::Configs;
+use crate::translate::http_filter::cors::older_policy;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/action",
@@ -31,16 +34,6 @@ pub(crate) static FEATURE: Feature = Feature {
                 unsupported("inline_cluster_specifier_plugin", &CLUSTER_SPECIFIER),
                 exact("cluster_not_found_response_code", "fault-injection.abort.http_status"),
                 unsupported("metadata_match", &METADATA_MATCH),
-                unsupported("prefix_rewrite", &PATH_REWRITE),
-                unsupported("regex_rewrite", &PATH_REWRITE),
-                unsupported("path_rewrite_policy", &PATH_REWRITE),
-                unsupported("path_rewrite", &PATH_REWRITE),
-                unsupported("host_rewrite_literal", &HOST_REWRITE),
-                unsupported("auto_host_rewrite", &HOST_REWRITE),
-                unsupported("host_rewrite_header", &HOST_REWRITE),
-                unsupported("host_rewrite_path_regex", &HOST_REWRITE),
-                unsupported("host_rewrite", &HOST_REWRITE),
-                unsupported("append_x_forwarded_host", &FORWARDED_HOST),
                 irrelevant(
                     "early_data_policy",
                     "nginx takes early data only when told to in its own configuration",
@@ -57,7 +50,7 @@ pub(crate) static FEATURE: Feature = Feature {
                     "include_vh_rate_limits",
                     "says which rate limits apply, none of which is carried over",
                 ),
-                unsupported("cors", &CORS),
+                exact("cors", "cors").amesh_exact("amesh-cors"),
                 exact("upgrade_configs", "route.enable_websocket"),
                 unsupported("internal_redirect_policy", &INTERNAL_REDIRECT),
                 unsupported("internal_redirect_action", &INTERNAL_REDIRECT),
@@ -90,33 +83,6 @@ static CLUSTER_SPECIFIER: Rule = Rule::new(
     "name the cluster in the route; or permit the rule to leave the route out",
 );
 
-static PATH_REWRITE: Rule = Rule::new(
-    "route-path-rewrite",
-    Outcome::LeftOut,
-    "the path is not rewritten",
-    "Envoy changes the path before it forwards a request. That is not carried over: the upstream gets the path as the \
-     client sent it.",
-    "use APISIX's proxy-rewrite plugin until it is",
-);
-
-static HOST_REWRITE: Rule = Rule::new(
-    "route-host-rewrite",
-    Outcome::LeftOut,
-    "the Host header is not rewritten",
-    "Envoy changes the Host header before it forwards a request. That is not carried over: the upstream gets the host as \
-     the client sent it.",
-    "use APISIX's proxy-rewrite plugin until it is",
-);
-
-static FORWARDED_HOST: Rule = Rule::new(
-    "route-forwarded-host",
-    Outcome::Ignored,
-    "X-Forwarded-Host is APISIX's own",
-    "Envoy appends the client's host to X-Forwarded-Host only where it rewrote the Host header. APISIX sets the header \
-     on every request.",
-    "nothing, unless an application tells the two apart",
-);
-
 static UPGRADE: Rule = Rule::new(
     "route-upgrade",
     Outcome::LeftOut,
@@ -133,16 +99,22 @@ static INTERNAL_REDIRECT: Rule = Rule::new(
     "let clients follow redirects",
 );
 
-pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>, findings: &Findings) -> Served {
+pub(super) fn route_action(
+    action: &RouteAction,
+    matched: Matched<'_>,
+    above: Above<'_>,
+    at: Path<'_>,
+    findings: &Findings,
+) -> Served {
     #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
     let RouteAction {
         cluster_not_found_response_code,
         metadata_match,
-        prefix_rewrite,
-        regex_rewrite,
-        path_rewrite_policy,
-        path_rewrite,
-        append_x_forwarded_host,
+        prefix_rewrite: _,
+        regex_rewrite: _,
+        path_rewrite_policy: _,
+        path_rewrite: _,
+        append_x_forwarded_host: _,
         timeout: _,
         idle_timeout: _,
         flush_timeout: _,
@@ -164,31 +136,9 @@ pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>,
         hedge_policy,
         max_stream_duration: _,
         cluster_specifier,
-        host_rewrite_specifier,
+        host_rewrite_specifier: _,
     } = action;
-    findings.add_if(!prefix_rewrite.is_empty(), &PATH_REWRITE, at.field("prefix_rewrite"));
-    findings.add_if(regex_rewrite.is_some(), &PATH_REWRITE, at.field("regex_rewrite"));
-    findings.add_if(
-        path_rewrite_policy.is_some(),
-        &PATH_REWRITE,
-        at.field("path_rewrite_policy"),
-    );
-    findings.add_if(!path_rewrite.is_empty(), &PATH_REWRITE, at.field("path_rewrite"));
-    if let Some(specifier) = host_rewrite_specifier {
-        let field = match specifier {
-            HostRewriteSpecifier::HostRewriteLiteral(_) => "host_rewrite_literal",
-            HostRewriteSpecifier::AutoHostRewrite(_) => "auto_host_rewrite",
-            HostRewriteSpecifier::HostRewriteHeader(_) => "host_rewrite_header",
-            HostRewriteSpecifier::HostRewritePathRegex(_) => "host_rewrite_path_regex",
-            HostRewriteSpecifier::HostRewrite(_) => "host_rewrite",
-        };
-        findings.add(&HOST_REWRITE, at.field(field));
-    }
-    findings.add_if(
-        *append_x_forwarded_host,
-        &FORWARDED_HOST,
-        at.field("append_x_forwarded_host"),
-    );
+    let changed = rewrite(action, matched, at, findings);
     let limits = limits(action, at, findings);
     let retry = retry::read(retry_policy.as_ref(), at, findings).or_else(|| match retry_policy {
         Some(_) => None,
@@ -206,7 +156,9 @@ pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>,
     );
     findings.add_if(!rate_limits.is_empty(), &RATE_LIMIT, at.field("rate_limits"));
     let hash = hash_policy::read(hash_policy, retry.as_ref(), at, findings);
-    findings.add_if(cors.is_some(), &CORS, at.field("cors"));
+    let cors = cors
+        .as_ref()
+        .map(|policy| older_policy(policy, at.field("cors"), findings));
     findings.add_if(
         internal_redirect_policy.is_some(),
         &INTERNAL_REDIRECT,
@@ -223,9 +175,14 @@ pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>,
     let refuse = |rule: &'static Rule, field: &'static str| {
         (!findings.permits(rule, at.field(field), None)).then_some(Answer::Status(503))
     };
+    let mut filters = Configs::default();
     let answer = match cluster_specifier {
         Some(ClusterSpecifier::Cluster(name)) => Some(to_cluster(name, unavailable, above.clusters)),
-        Some(ClusterSpecifier::WeightedClusters(list)) => Some(weighted(list, at.field("weighted_clusters"), findings)),
+        Some(ClusterSpecifier::WeightedClusters(list)) => {
+            let shared = weighted(list, above.filters, at.field("weighted_clusters"), findings);
+            filters = shared.filters;
+            Some(shared.answer)
+        }
         Some(ClusterSpecifier::ClusterHeader(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_header"),
         Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => refuse(&CLUSTER_SPECIFIER, "cluster_specifier_plugin"),
         Some(ClusterSpecifier::InlineClusterSpecifierPlugin(_)) => {
@@ -259,9 +216,12 @@ pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>,
     }
     Served {
         answer,
+        changed,
         websocket: websocket(upgrade_configs, at, findings),
         timeout,
         plugins,
+        filters,
+        cors,
     }
 }
 
@@ -269,7 +229,8 @@ pub(super) fn route_action(action: &RouteAction, above: Above<'_>, at: Path<'_>,
 /// comes; only another answer has to be given by the route.
 fn to_cluster(name: &str, unavailable: u32, clusters: &Clusters<'_>) -> Answer {
     if unavailable != 503 && !clusters.exists(name) {
-        return Answer::Status(unavailable);
+        // Given by the route as an answer of its own, so that its changes of response headers are made.
+        return Answer::Abort(Abort::always(unavailable, String::new()));
     }
     Answer::Upstream(Id::of(name))
 }

@@ -1,7 +1,10 @@
 //! What becomes of the requests that a route takes.
 
+use super::rewrite::Changed;
 use crate::apisix::plugin::{Abort, AmeshAnswer, Plugins, Redirect, TrafficSplit};
 use crate::apisix::{Id, Timeout};
+use crate::translate::http_filter::Configs;
+use crate::translate::http_filter::cors::Policy;
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -18,6 +21,30 @@ pub(super) enum Answer {
     Amesh(AmeshAnswer),
 }
 
+impl Answer {
+    /// Whether requests are forwarded.
+    pub(super) fn forwards(&self) -> bool {
+        matches!(self, Self::Upstream(_) | Self::Split(_))
+    }
+
+    /// Whether requests go to a cluster; `None` where only some do.
+    pub(super) fn reaches(&self, cluster: &str) -> Option<bool> {
+        match self {
+            Self::Upstream(id) => Some(*id == Id::of(cluster)),
+            Self::Split(split) => {
+                let mut members = split.rules.iter().flat_map(|rule| &rule.weighted_upstreams);
+                let id = Id::of(cluster);
+                if members.any(|member| member.upstream_id == id) {
+                    None
+                } else {
+                    Some(false)
+                }
+            }
+            Self::Status(_) | Self::Redirect(_) | Self::Abort(_) | Self::Amesh(_) => Some(false),
+        }
+    }
+}
+
 /// What a route does with its requests.
 #[derive(Debug)]
 pub(super) struct Served {
@@ -27,8 +54,14 @@ pub(super) struct Served {
     pub(super) websocket: Option<bool>,
     /// `None`: the upstream's own.
     pub(super) timeout: Option<Timeout>,
+    /// Path and host on the way to the upstream.
+    pub(super) changed: Changed,
     /// What else happens to the requests.
     pub(super) plugins: Plugins,
+    /// What all members of a weighted cluster say about filters.
+    pub(super) filters: Configs,
+    /// The CORS policy of the route in the field that the filter's own configuration replaced.
+    pub(super) cors: Option<Policy>,
 }
 
 impl Served {
@@ -38,7 +71,10 @@ impl Served {
             answer,
             websocket: None,
             timeout: None,
+            changed: Changed::default(),
             plugins: Plugins::default(),
+            filters: Configs::default(),
+            cors: None,
         }
     }
 }

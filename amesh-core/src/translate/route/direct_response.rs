@@ -63,11 +63,10 @@ pub(super) fn direct_response(response: &DirectResponseAction, at: Path<'_>, fin
         .as_ref()
         .and_then(|source| inline(source, at.field("body"), findings));
     if findings.options().target != Target::Amesh {
-        return Answer::Abort(Abort {
-            http_status: *status,
-            // What cannot be said was reported.
-            body: body.and_then(|body| String::from_utf8(body).ok()).unwrap_or_default(),
-        });
+        return Answer::Abort(Abort::always(
+            *status, // What cannot be said was reported.
+            body.and_then(|body| String::from_utf8(body).ok()).unwrap_or_default(),
+        ));
     }
     let (text, base64) = match body.map(String::from_utf8) {
         None => (None, None),

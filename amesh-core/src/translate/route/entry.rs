@@ -1,21 +1,24 @@
 //! `Route`: one entry of a virtual host.
 
-use envoy_types::pb::envoy::config::route::v3::Route;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
+use envoy_types::pb::envoy::config::route::v3::{Route, RouteAction};
 
 use super::Above;
 use super::action::route_action;
 use super::answer::{Answer, Served};
 use super::direct_response::direct_response;
-use super::header_mutation::{self, Changes, HEADERS};
+use super::header_mutation::{self, Changes};
 use super::matching::{Matching, matching};
 use super::path::{self, PathMatch};
 use super::redirect::redirect;
+use super::rewrite::Matched;
 use crate::apisix::plugin::Plugins;
 use crate::apisix::{Expr, Timeout};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter;
+use crate::translate::value::format::Known;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/entry",
@@ -36,10 +39,11 @@ pub(crate) static FEATURE: Feature = Feature {
             ),
             irrelevant("decorator", "names the span of a trace"),
             exact("typed_per_filter_config", "decides by their types: see the extensions"),
-            unsupported("request_headers_to_add", &HEADERS),
-            unsupported("request_headers_to_remove", &HEADERS),
-            unsupported("response_headers_to_add", &HEADERS),
-            unsupported("response_headers_to_remove", &HEADERS),
+            exact("request_headers_to_add", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add"),
+            exact("request_headers_to_remove", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].remove"),
+            exact("response_headers_to_add", "response-rewrite.headers").amesh_exact("amesh-response.headers[].add"),
+            exact("response_headers_to_remove", "response-rewrite.headers")
+                .amesh_exact("amesh-response.headers[].remove"),
             unsupported("tracing", &TRACING),
             irrelevant(
                 "per_request_buffer_limit_bytes",
@@ -142,7 +146,7 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
         response_headers_to_add,
         response_headers_to_remove,
     };
-    header_mutation::report(&headers, at, findings);
+    let level = header_mutation::level(&headers, at, findings);
     findings.add_if(tracing.is_some(), &TRACING, at.field("tracing"));
 
     let matched = matching(
@@ -152,24 +156,31 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
         at.field("match"),
         findings,
     );
-    let mut status = http_filter::per_route(typed_per_filter_config, at, findings);
+    let own = http_filter::per_route(typed_per_filter_config, above.filters, at, findings);
+    let filters = above.filters.below(&own.configs);
+    let mut status = own.refused;
     if !route_specifiers.is_empty() && !findings.permits(&SPECIFIERS, at.field("route_specifiers"), None) {
         status = Some(503);
     }
+    let specifier = r#match.as_ref().and_then(|it| it.path_specifier.as_ref());
     let served = match action {
-        Some(Action::Route(action)) => route_action(action, above, at.field("route"), findings),
+        Some(Action::Route(action)) => {
+            let case = r#match.as_ref().and_then(|it| it.case_sensitive.as_ref());
+            let matched = Matched {
+                prefix: path::prefix(specifier),
+                case_sensitive: case.is_none_or(|case| case.value),
+            };
+            route_action(action, matched, above, at.field("route"), findings)
+        }
         Some(Action::DirectResponse(response)) => {
             Served::answered(Some(direct_response(response, at.field("direct_response"), findings)))
         }
-        Some(Action::Redirect(action)) => {
-            let specifier = r#match.as_ref().and_then(|it| it.path_specifier.as_ref());
-            Served::answered(redirect(
-                action,
-                path::prefix(specifier),
-                at.field("redirect"),
-                findings,
-            ))
-        }
+        Some(Action::Redirect(action)) => Served::answered(redirect(
+            action,
+            path::prefix(specifier),
+            at.field("redirect"),
+            findings,
+        )),
         Some(Action::FilterAction(_)) => Served::answered(refused(&ACTION, at.field("filter_action"), findings)),
         Some(Action::NonForwardingAction(_)) => {
             Served::answered(refused(&ACTION, at.field("non_forwarding_action"), findings))
@@ -187,16 +198,48 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
     let answer = match status {
         Some(status) => Some(Answer::Status(status)),
         None => served.answer,
+    }?;
+    let forwards = answer.forwards();
+    let known = Known {
+        route: name,
+        cluster: match action {
+            Some(Action::Route(action)) => cluster(action),
+            _ => Some(""),
+        },
     };
+    let mut plugins = served.plugins;
+    above
+        .headers
+        .add_to(&mut plugins, &level, known, forwards, at, findings);
+    if forwards {
+        served.changed.add_to(&mut plugins, findings.options().target);
+    }
+    let filters = filters.below(&served.filters);
+    let older: Vec<_> = served.cors.as_ref().into_iter().chain(above.cors).collect();
+    if forwards && let Some(policy) = filters.cors(&older) {
+        policy.apply(&mut plugins, findings);
+    }
+    if let Some(fault) = filters.fault() {
+        let answers = matches!(answer, Answer::Abort(_));
+        fault.inject(|cluster| answer.reaches(cluster), answers, &mut plugins, at, findings);
+    }
     Some(Entry {
         name: name.clone(),
         path,
         conditions,
-        answer: answer?,
-        plugins: served.plugins,
+        answer,
+        plugins,
         websocket: served.websocket,
         timeout: served.timeout,
     })
+}
+
+/// The name of the cluster that gets a route's requests, where the route names it.
+fn cluster(action: &RouteAction) -> Option<&str> {
+    match &action.cluster_specifier {
+        Some(ClusterSpecifier::Cluster(name)) => Some(name),
+        _ => None,
+    }
 }
 
 /// A route whose action is not carried over: refused, or left out by the operator's leave.

@@ -1,28 +1,87 @@
 //! Headers that Envoy adds and removes on the way.
+//!
+//! Four levels change headers, one after the other: the weighted cluster, the route, the virtual host and the route
+//! configuration, or the last three the other way round. Each removes first and adds then. The `amesh-forward` and
+//! `amesh-response` plugins do the same. APISIX's own plugins make one change of each header, whatever its value was, so
+//! without Amesh's package the levels are folded into that one change where that is possible.
 
-use envoy_types::pb::envoy::config::core::v3::HeaderValueOption;
+mod native;
 
-use crate::feature::Feature;
+use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
+use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
+
+use crate::apisix::plugin::{
+    AmeshForward, AmeshResponse, AppendAction, Format, HeaderAddition, HeaderStep, Plugins, ProxyRewrite,
+    ResponseHeaderChanges, ResponseRewrite,
+};
+use crate::feature::{Feature, Message, exact, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::options::Target;
+use crate::translate::value::format::{self, Known};
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/header_mutation",
-    summary: "Headers added and removed by a route configuration, a virtual host, a route or a weighted cluster are not carried over.",
-    messages: &[],
+    summary: "Headers added and removed at any level become the amesh-forward and amesh-response plugins, or APISIX's \
+              proxy-rewrite and response-rewrite plugins.",
+    messages: &[
+        Message {
+            name: "envoy.config.core.v3.HeaderValueOption",
+            fields: &[
+                exact("header", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add[]"),
+                exact("append", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add[].action"),
+                exact("append_action", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add[].action"),
+                unsupported("keep_empty_value", &EMPTY),
+            ],
+        },
+        Message {
+            name: "envoy.config.core.v3.HeaderValue",
+            fields: &[
+                exact("key", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add[].name"),
+                exact("value", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add[].value"),
+                exact("raw_value", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add[].value"),
+            ],
+        },
+    ],
     extensions: &[],
-    rules: &[&HEADERS],
+    rules: &[&NATIVE, &native::VARIABLE, &UNDERSCORE, &BYTES],
 };
 
-pub(crate) static HEADERS: Rule = Rule::new(
+/// What APISIX's own plugins cannot do.
+static NATIVE: Rule = Rule::new(
     "header-mutation",
     Outcome::LeftOut,
-    "headers are neither added nor removed",
-    "Envoy adds and removes headers of requests and responses at four levels. None of it is carried over: upstreams \
-     and clients get the headers as they were sent.",
-    "use APISIX's proxy-rewrite and response-rewrite plugins until it is",
+    "a change of a header is not made",
+    "Envoy changes headers at four levels, one after the other, and can do so only where a header is there or is not. \
+     APISIX's own plugins make one change of each header, whatever its value was; they read `$` in a value as the \
+     beginning of a variable, and add no response header with a colon in its value. The header stays as it was sent.",
+    "load Amesh's Lua package, which makes every change as Envoy does",
 );
 
-/// The changes that one level makes.
+static EMPTY: Rule = Rule::new(
+    "header-mutation-empty",
+    Outcome::Ignored,
+    "a header is not sent where its value comes out empty",
+    "Envoy can add a header whose value is empty. nginx takes an empty value for the header's removal.",
+    "nothing, unless an application tells an empty header from none",
+);
+
+static UNDERSCORE: Rule = Rule::new(
+    "header-mutation-underscore",
+    Outcome::Approximated,
+    "a response header gets dashes in its name for underscores",
+    "Names of response headers have no underscores where APISIX sets them: `x_a` is sent as `x-a`.",
+    "use dashes",
+);
+
+static BYTES: Rule = Rule::new(
+    "header-mutation-bytes",
+    Outcome::LeftOut,
+    "a header whose value is no text is left out",
+    "Envoy can send any bytes in a header. APISIX's configuration holds text.",
+    "use UTF-8",
+);
+
+/// The changes that one level makes, as Envoy has them.
 pub(super) struct Changes<'a> {
     pub(super) request_headers_to_add: &'a [HeaderValueOption],
     pub(super) request_headers_to_remove: &'a [String],
@@ -30,22 +89,184 @@ pub(super) struct Changes<'a> {
     pub(super) response_headers_to_remove: &'a [String],
 }
 
-/// Reports the changes that are not made.
-pub(super) fn report(changes: &Changes<'_>, at: Path<'_>, findings: &Findings) {
+/// Which way a header goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Request,
+    Response,
+}
+
+/// The changes that one level makes.
+#[derive(Debug, Clone, Default)]
+pub(in crate::translate) struct Level {
+    request: HeaderStep,
+    response: HeaderStep,
+}
+
+/// The levels above a route.
+#[derive(Clone, Copy)]
+pub(in crate::translate) struct Levels<'a> {
+    pub(super) most_specific_wins: bool,
+    pub(super) configuration: &'a Level,
+    pub(super) host: &'a Level,
+}
+
+impl Levels<'_> {
+    /// The changes of a route's requests and responses, in order.
+    fn with<'l>(&'l self, own: &'l Level) -> [&'l Level; 3] {
+        if self.most_specific_wins {
+            [self.configuration, self.host, own]
+        } else {
+            [own, self.host, self.configuration]
+        }
+    }
+
+    /// The plugins that make the changes; those of requests only where requests are forwarded.
+    pub(super) fn add_to(
+        &self,
+        plugins: &mut Plugins,
+        own: &Level,
+        known: Known<'_>,
+        forwards: bool,
+        at: Path<'_>,
+        findings: &Findings,
+    ) {
+        let steps = |side: fn(&Level) -> &HeaderStep| -> Vec<HeaderStep> {
+            let all = self.with(own).into_iter().map(side);
+            let some = all.filter(|step| !step.remove.is_empty() || !step.add.is_empty());
+            some.map(|step| resolved(step, known)).collect()
+        };
+        let request = if forwards {
+            steps(|level| &level.request)
+        } else {
+            Vec::new()
+        };
+        let response = steps(|level| &level.response);
+        if findings.options().target == Target::Amesh {
+            plugins.amesh_forward = (!request.is_empty()).then(|| AmeshForward {
+                headers: request,
+                ..AmeshForward::default()
+            });
+            plugins.amesh_response = (!response.is_empty()).then_some(AmeshResponse { headers: response });
+            return;
+        }
+        let headers = native::request(&request);
+        plugins.proxy_rewrite = (!headers.is_empty()).then_some(ProxyRewrite {
+            headers,
+            ..ProxyRewrite::as_sent()
+        });
+        let headers = native::response(&response, at, findings);
+        plugins.response_rewrite = (headers != ResponseHeaderChanges::default()).then_some(ResponseRewrite { headers });
+    }
+}
+
+/// Makes a route remove a header from requests before anything else is done to them.
+pub(super) fn remove_first(plugins: &mut Plugins, name: &str, target: Target) {
+    if target == Target::Amesh {
+        let forward = plugins.amesh_forward.get_or_insert_default();
+        let step = HeaderStep {
+            remove: vec![name.to_owned()],
+            add: Vec::new(),
+        };
+        forward.headers.insert(0, step);
+        return;
+    }
+    let rewrite = plugins.proxy_rewrite.get_or_insert_with(ProxyRewrite::as_sent);
+    let headers = &mut rewrite.headers;
+    // The plugin adds before it removes: what is added takes the place of what was sent, and is not removed again.
+    if let Some(values) = headers.add.remove(name) {
+        headers.set.insert(name.to_owned(), values);
+    }
+    if !headers.set.contains_key(name) && !headers.remove.iter().any(|removed| removed == name) {
+        headers.remove.push(name.to_owned());
+    }
+}
+
+fn resolved(step: &HeaderStep, known: Known<'_>) -> HeaderStep {
+    let mut step = step.clone();
+    for addition in &mut step.add {
+        addition.value = format::resolve(&addition.value, known);
+    }
+    step
+}
+
+/// Reads one level; what cannot be carried over is reported.
+pub(super) fn level(changes: &Changes<'_>, at: Path<'_>, findings: &Findings) -> Level {
     let Changes {
         request_headers_to_add,
         request_headers_to_remove,
         response_headers_to_add,
         response_headers_to_remove,
     } = changes;
-    for (none, field) in [
-        (request_headers_to_add.is_empty(), "request_headers_to_add"),
-        (request_headers_to_remove.is_empty(), "request_headers_to_remove"),
-        (response_headers_to_add.is_empty(), "response_headers_to_add"),
-        (response_headers_to_remove.is_empty(), "response_headers_to_remove"),
-    ] {
-        if !none {
-            findings.add(&HEADERS, at.field(field));
-        }
+    let removed = |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect();
+    let added = |list: &[HeaderValueOption], side, field| {
+        let all = list.iter().enumerate();
+        all.filter_map(|(index, option)| addition(option, side, at.field(field).index(index), findings))
+            .collect()
+    };
+    let mut level = Level {
+        request: HeaderStep {
+            remove: removed(request_headers_to_remove),
+            add: added(request_headers_to_add, Side::Request, "request_headers_to_add"),
+        },
+        response: HeaderStep {
+            remove: removed(response_headers_to_remove),
+            add: added(response_headers_to_add, Side::Response, "response_headers_to_add"),
+        },
+    };
+    // Envoy names itself after all changes were made, whatever they were.
+    level.response.remove.retain(|name| name != "server");
+    level.response.add.retain(|addition| addition.name != "server");
+    level
+}
+
+fn addition(option: &HeaderValueOption, side: Side, at: Path<'_>, findings: &Findings) -> Option<HeaderAddition> {
+    #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
+    let HeaderValueOption {
+        header,
+        append,
+        append_action,
+        keep_empty_value,
+    } = option;
+    let HeaderValue { key, value, raw_value } = header.as_ref()?;
+    let at_header = at.field("header");
+    let Ok(raw) = std::str::from_utf8(raw_value) else {
+        findings.add_with(&BYTES, at_header.field("raw_value"), key.clone());
+        return None;
+    };
+    let (text, field) = if value.is_empty() {
+        (raw, "raw_value")
+    } else {
+        (value.as_str(), "value")
+    };
+    let value = format::format(text, at_header.field(field), findings)?;
+    let action = match append {
+        Some(append) if append.value => AppendAction::Append,
+        Some(_) => AppendAction::Overwrite,
+        None => match HeaderAppendAction::try_from(*append_action) {
+            Ok(HeaderAppendAction::AddIfAbsent) => AppendAction::AddIfAbsent,
+            Ok(HeaderAppendAction::OverwriteIfExistsOrAdd) => AppendAction::Overwrite,
+            Ok(HeaderAppendAction::OverwriteIfExists) => AppendAction::OverwriteIfExists,
+            Ok(HeaderAppendAction::AppendIfExistsOrAdd) | Err(_) => AppendAction::Append,
+        },
+    };
+    let empty = value == Format::Text(String::new());
+    if *keep_empty_value && (empty || matches!(value, Format::Parts(_))) {
+        findings.add(&EMPTY, at.field("keep_empty_value"));
     }
+    if empty {
+        return None;
+    }
+    if side == Side::Response && key.contains('_') {
+        findings.add_with(&UNDERSCORE, at_header.field("key"), key.clone());
+    }
+    let addition = HeaderAddition {
+        name: key.to_ascii_lowercase(),
+        value,
+        action,
+    };
+    if findings.options().target == Target::Amesh {
+        return Some(addition);
+    }
+    native::sayable(addition, side, at, findings)
 }

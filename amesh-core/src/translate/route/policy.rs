@@ -8,15 +8,7 @@ pub(crate) static FEATURE: Feature = Feature {
     summary: "Retries, timeouts, mirrors and rate limits of routes are not carried over.",
     messages: &[],
     extensions: &[],
-    rules: &[
-        &ATTEMPT_COUNT,
-        &CORS,
-        &HEDGE,
-        &MIRROR,
-        &RATE_LIMIT,
-        &RETRY,
-        &RETRY_EXTENSION,
-    ],
+    rules: &[&ATTEMPT_COUNT, &HEDGE, &MIRROR, &RATE_LIMIT, &RETRY, &RETRY_EXTENSION],
 };
 
 pub(crate) static ATTEMPT_COUNT: Rule = Rule::new(
@@ -26,15 +18,6 @@ pub(crate) static ATTEMPT_COUNT: Rule = Rule::new(
     "Envoy tells upstreams in x-envoy-attempt-count which attempt a request is, and whether an earlier one timed out. \
      APISIX adds no such header.",
     "nothing depends on it unless an application reads the header",
-);
-
-pub(crate) static CORS: Rule = Rule::new(
-    "cors-policy",
-    Outcome::LeftOut,
-    "cross-origin requests get no answer from a CORS policy",
-    "Envoy answers preflight requests itself and adds headers that let browsers read the response. Without them \
-     browsers refuse cross-origin use, and preflight requests reach the application.",
-    "use APISIX's cors plugin until it is",
 );
 
 pub(crate) static HEDGE: Rule = Rule::new(

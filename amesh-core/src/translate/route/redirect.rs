@@ -12,6 +12,7 @@ use envoy_types::pb::envoy::config::route::v3::redirect_action::{
 };
 
 use super::answer::Answer;
+use super::rewrite;
 use crate::apisix::plugin::{AmeshAnswer, PathRewrite, Redirect, RedirectAnswer};
 use crate::feature::{Feature, Message, approximate, exact, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
@@ -31,7 +32,7 @@ pub(crate) static FEATURE: Feature = Feature {
             exact("path_redirect", "redirect.uri").amesh_exact("amesh-answer.redirect.path"),
             approximate("prefix_rewrite", "redirect.regex_uri", &RELATIVE)
                 .amesh_exact("amesh-answer.redirect.rewrite.put"),
-            unsupported("regex_rewrite", &REDIRECT),
+            unsupported("regex_rewrite", &REDIRECT).amesh_exact("amesh-answer.redirect.rewrite.pattern"),
             unsupported("path_rewrite", &REDIRECT),
             exact("response_code", "redirect.ret_code").amesh_exact("amesh-answer.redirect.status"),
             exact("strip_query", "redirect.uri").amesh_exact("amesh-answer.redirect.strip_query"),
@@ -81,6 +82,8 @@ pub(super) struct Location {
     path: Option<String>,
     /// The prefix that is replaced, `None` for the whole path, and by what.
     rewrite: Option<(Option<String>, String)>,
+    /// What is replaced by a pattern.
+    regex: Option<PathRewrite>,
     strip_query: bool,
 }
 
@@ -93,6 +96,7 @@ pub(super) fn to_https(at: Path<'_>, findings: &Findings) -> Answer {
         port: None,
         path: None,
         rewrite: None,
+        regex: None,
         strip_query: false,
     };
     // There is no text in it that APISIX's plugin could not write.
@@ -120,22 +124,44 @@ pub(super) fn redirect(
         status: status(*response_code),
         scheme: match scheme_rewrite_specifier {
             Some(SchemeRewriteSpecifier::HttpsRedirect(true)) => Some("https".to_owned()),
-            Some(SchemeRewriteSpecifier::SchemeRedirect(scheme)) => given(&scheme.to_ascii_lowercase()),
+            Some(SchemeRewriteSpecifier::SchemeRedirect(scheme)) => given(scheme),
             Some(SchemeRewriteSpecifier::HttpsRedirect(false)) | None => None,
         },
         host: given(host_redirect),
         port: (*port_redirect != 0).then_some(*port_redirect),
         path: None,
         rewrite: None,
+        regex: None,
         strip_query: *strip_query,
     };
     match path_rewrite_specifier {
-        Some(PathRewriteSpecifier::PathRedirect(path)) => location.path = given(path),
+        // Envoy puts a slash before a path that has none.
+        Some(PathRewriteSpecifier::PathRedirect(path)) => {
+            location.path = given(path).map(|path| {
+                if path.starts_with('/') {
+                    path
+                } else {
+                    format!("/{path}")
+                }
+            });
+        }
         Some(PathRewriteSpecifier::PrefixRewrite(put)) => {
             let rewrite = || (prefix.map(str::to_owned), put.clone());
             location.rewrite = (!put.is_empty()).then(rewrite);
         }
-        Some(PathRewriteSpecifier::RegexRewrite(_)) => return refused(at.field("regex_rewrite"), findings),
+        Some(PathRewriteSpecifier::RegexRewrite(rewrite)) => {
+            let at = at.field("regex_rewrite");
+            match rewrite::regex(rewrite) {
+                Ok(rewrite) if findings.options().target == Target::Amesh => {
+                    location.regex = Some(rewrite::with_package(&rewrite));
+                }
+                Ok(_) => return refused(at, findings),
+                Err(error) => {
+                    let permitted = findings.permits(&REDIRECT, at, Some(error.to_string()));
+                    return (!permitted).then_some(Answer::Status(503));
+                }
+            }
+        }
         Some(PathRewriteSpecifier::PathRewrite(_)) => return refused(at.field("path_rewrite"), findings),
         None => {}
     }
@@ -161,6 +187,7 @@ impl Location {
             port,
             path,
             rewrite,
+            regex,
             strip_query,
         } = self;
         RedirectAnswer {
@@ -169,9 +196,13 @@ impl Location {
             host,
             port,
             path,
-            rewrite: rewrite.map(|(prefix, put)| PathRewrite {
-                cut: prefix.map(|prefix| prefix.len()),
-                put,
+            form: None,
+            rewrite: regex.or_else(|| {
+                rewrite.map(|(prefix, put)| PathRewrite {
+                    cut: prefix.map(|prefix| prefix.len()),
+                    pattern: None,
+                    put,
+                })
             }),
             strip_query,
         }
@@ -204,7 +235,8 @@ impl Location {
             Some(path) if path.contains('?') => (path.as_str(), false),
             Some(path) => (path.as_str(), !self.strip_query),
             None if self.strip_query => ("$uri", false),
-            None => ("$request_uri", false),
+            // What APISIX calls `request_uri` is decoded.
+            None => ("$real_request_uri", false),
         };
         Some(Redirect {
             uri: Some(format!("{scheme}://{host}{path}")),

@@ -102,8 +102,6 @@ const UNSET: f64 = 15.0;
 /// The longest time that APISIX's own timeouts give a connection: a route's timeouts replace those of its upstream, and
 /// this is what Istio's clusters say unless told otherwise.
 const LONGEST_CONNECT: f64 = 10.0;
-/// The shortest time that nginx can keep, in seconds.
-const SHORTEST: f64 = 0.001;
 
 /// How long requests of a route may take.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -204,9 +202,10 @@ fn is_some(duration: &Duration) -> bool {
     limit(duration).is_some()
 }
 
-/// Seconds, as nginx can keep them; `None` for zero, which is no limit, and for what is as good as none.
+/// Seconds; `None` for less than a millisecond, which Envoy reads as zero and so as no limit, and for what is as good as
+/// none.
 pub(super) fn limit(duration: &Duration) -> Option<f64> {
-    (millis(duration) > 0 || duration.nanos > 0)
-        .then(|| seconds(duration).max(SHORTEST))
+    (millis(duration) > 0)
+        .then(|| seconds(duration))
         .filter(|seconds| *seconds < NO_LIMIT)
 }

@@ -13,8 +13,9 @@ use crate::apisix::Expr;
 use crate::feature::{Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter;
-use crate::translate::route::header_mutation::{self, Changes, HEADERS};
-use crate::translate::route::policy::{ATTEMPT_COUNT, CORS, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
+use crate::translate::http_filter::cors::older_policy;
+use crate::translate::route::header_mutation::{self, Changes, Levels};
+use crate::translate::route::policy::{ATTEMPT_COUNT, HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/virtual_host",
@@ -29,11 +30,12 @@ pub(crate) static FEATURE: Feature = Feature {
             approximate("require_tls", "redirect.uri", &REDIRECT_HOST).amesh_exact("amesh-answer.redirect"),
             irrelevant("virtual_clusters", "only feeds Envoy's own statistics"),
             unsupported("rate_limits", &RATE_LIMIT),
-            unsupported("request_headers_to_add", &HEADERS),
-            unsupported("request_headers_to_remove", &HEADERS),
-            unsupported("response_headers_to_add", &HEADERS),
-            unsupported("response_headers_to_remove", &HEADERS),
-            unsupported("cors", &CORS),
+            exact("request_headers_to_add", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add"),
+            exact("request_headers_to_remove", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].remove"),
+            exact("response_headers_to_add", "response-rewrite.headers").amesh_exact("amesh-response.headers[].add"),
+            exact("response_headers_to_remove", "response-rewrite.headers")
+                .amesh_exact("amesh-response.headers[].remove"),
+            exact("cors", "cors").amesh_exact("amesh-cors"),
             exact("typed_per_filter_config", "decides by their types: see the extensions"),
             unsupported("include_request_attempt_count", &ATTEMPT_COUNT),
             unsupported("include_attempt_count_in_response", &ATTEMPT_COUNT),
@@ -116,8 +118,17 @@ pub(super) fn virtual_host<'a>(
         response_headers_to_add,
         response_headers_to_remove,
     };
-    header_mutation::report(&headers, at, findings);
-    findings.add_if(cors.is_some(), &CORS, at.field("cors"));
+    let level = header_mutation::level(&headers, at, findings);
+    let above = Above {
+        headers: Levels {
+            host: &level,
+            ..above.headers
+        },
+        ..above
+    };
+    let cors = cors
+        .as_ref()
+        .map(|policy| older_policy(policy, at.field("cors"), findings));
     findings.add_if(
         *include_request_attempt_count,
         &ATTEMPT_COUNT,
@@ -159,7 +170,14 @@ pub(super) fn virtual_host<'a>(
             refused = Some(503);
         }
     }
-    refused = http_filter::per_route(typed_per_filter_config, at, findings).or(refused);
+    let own = http_filter::per_route(typed_per_filter_config, above.filters, at, findings);
+    refused = own.refused.or(refused);
+    let filters = above.filters.below(&own.configs);
+    let above = Above {
+        filters: &filters,
+        cors: cors.as_ref(),
+        ..above
+    };
 
     let mut entries = Vec::with_capacity(routes.len() + 2);
     if let Some(status) = refused {

@@ -10,12 +10,11 @@ use envoy_types::pb::envoy::config::route::v3::weighted_cluster::cluster_weight:
 use envoy_types::pb::envoy::config::route::v3::weighted_cluster::{ClusterWeight, RandomValueSpecifier};
 
 use super::answer::Answer;
-use super::header_mutation::{self, Changes, HEADERS};
 use crate::apisix::Id;
 use crate::apisix::plugin::{SplitMatch, SplitRule, TrafficSplit, WeightedUpstream};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
-use crate::translate::http_filter;
+use crate::translate::http_filter::{self, Configs, Level};
 use crate::translate::value::fraction::{Digits, WHOLE, below};
 
 pub(crate) static FEATURE: Feature = Feature {
@@ -82,6 +81,15 @@ static CLUSTER_HEADER: Rule = Rule::new(
     "name the clusters; or permit the rule to share the requests out among the named ones",
 );
 
+static HEADERS: Rule = Rule::new(
+    "weighted-cluster-headers",
+    Outcome::LeftOut,
+    "a member of a weighted set changes no headers of its own",
+    "Envoy can change headers for one member of a weighted set. APISIX's traffic-split plugin cannot: upstreams and \
+     clients get the headers as the route leaves them.",
+    "use routes of their own for the members",
+);
+
 static HOST_REWRITE: Rule = Rule::new(
     "weighted-cluster-host-rewrite",
     Outcome::LeftOut,
@@ -94,8 +102,15 @@ static HOST_REWRITE: Rule = Rule::new(
 /// The most upstreams that a rule of `traffic-split` takes.
 const MOST: usize = 20;
 
+/// Requests that are shared out.
+pub(super) struct Shared {
+    pub(super) answer: Answer,
+    /// What all members say about filters.
+    pub(super) filters: Configs,
+}
+
 /// What becomes of requests that are shared out.
-pub(super) fn weighted(list: &WeightedCluster, at: Path<'_>, findings: &Findings) -> Answer {
+pub(super) fn weighted(list: &WeightedCluster, filters: &Level<'_>, at: Path<'_>, findings: &Findings) -> Shared {
     #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
     let WeightedCluster {
         clusters,
@@ -111,6 +126,7 @@ pub(super) fn weighted(list: &WeightedCluster, at: Path<'_>, findings: &Findings
     let mut refused = None;
     // traffic-split keeps only the last weight of an upstream that comes twice.
     let mut weights: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut members = Vec::new();
     for (index, cluster) in clusters.iter().enumerate() {
         let at_cluster = at.field("clusters");
         let at_cluster = at_cluster.index(index);
@@ -126,17 +142,19 @@ pub(super) fn weighted(list: &WeightedCluster, at: Path<'_>, findings: &Findings
             typed_per_filter_config,
             host_rewrite_specifier,
         } = cluster;
-        let headers = Changes {
-            request_headers_to_add,
-            request_headers_to_remove,
-            response_headers_to_add,
-            response_headers_to_remove,
-        };
-        header_mutation::report(&headers, at_cluster, findings);
+        for (set, field) in [
+            (!request_headers_to_add.is_empty(), "request_headers_to_add"),
+            (!request_headers_to_remove.is_empty(), "request_headers_to_remove"),
+            (!response_headers_to_add.is_empty(), "response_headers_to_add"),
+            (!response_headers_to_remove.is_empty(), "response_headers_to_remove"),
+        ] {
+            findings.add_if(set, &HEADERS, at_cluster.field(field));
+        }
         if let Some(HostRewriteSpecifier::HostRewriteLiteral(_)) = host_rewrite_specifier {
             findings.add(&HOST_REWRITE, at_cluster.field("host_rewrite_literal"));
         }
-        refused = refused.or(http_filter::per_route(typed_per_filter_config, at_cluster, findings));
+        let own = http_filter::per_route(typed_per_filter_config, filters, at_cluster, findings);
+        refused = refused.or(own.refused);
         if metadata_match.is_some() && !findings.permits(&METADATA_MATCH, at_cluster.field("metadata_match"), None) {
             refused = Some(503);
         }
@@ -149,16 +167,19 @@ pub(super) fn weighted(list: &WeightedCluster, at: Path<'_>, findings: &Findings
         // Envoy never picks a member of weight zero; APISIX does when all are.
         let weight = weight.as_ref().map_or(0, |weight| weight.value);
         if weight > 0 {
+            members.push((index, own.configs));
             *weights.entry(name).or_default() += u64::from(weight);
         }
     }
-    if let Some(status) = refused {
-        return Answer::Status(status);
-    }
-    match weights.iter().next() {
-        None => Answer::Status(503),
-        Some((name, _)) if weights.len() == 1 => Answer::Upstream(Id::of(name)),
-        Some(_) => Answer::Split(TrafficSplit { rules: rules(&weights) }),
+    let answer = match (refused, weights.iter().next()) {
+        (Some(status), _) => Answer::Status(status),
+        (None, None) => Answer::Status(503),
+        (None, Some((name, _))) if weights.len() == 1 => Answer::Upstream(Id::of(name)),
+        (None, Some(_)) => Answer::Split(TrafficSplit { rules: rules(&weights) }),
+    };
+    Shared {
+        answer,
+        filters: Configs::of_members(&members, at.field("clusters"), findings),
     }
 }
 

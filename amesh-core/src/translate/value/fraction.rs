@@ -11,6 +11,7 @@ use envoy_types::pb::envoy::r#type::v3::FractionalPercent;
 use envoy_types::pb::envoy::r#type::v3::fractional_percent::DenominatorType;
 
 use crate::apisix::Expr;
+use crate::apisix::plugin::Part;
 use crate::feature::{Feature, Message, exact};
 
 pub(crate) const FEATURE: Feature = Feature {
@@ -52,6 +53,20 @@ pub(crate) enum Share {
     All,
     /// The requests that meet the condition.
     Some(Expr),
+}
+
+/// A fraction in numbers, at most the whole. `None` when the denominator is newer than Amesh's types.
+pub(crate) fn part(fraction: FractionalPercent) -> Option<Part> {
+    let FractionalPercent { numerator, denominator } = fraction;
+    let denominator = match DenominatorType::try_from(denominator).ok()? {
+        DenominatorType::Hundred => 100,
+        DenominatorType::TenThousand => 10_000,
+        DenominatorType::Million => 1_000_000,
+    };
+    Some(Part {
+        numerator: numerator.min(denominator),
+        denominator,
+    })
 }
 
 /// The requests that make up a fraction. `None` when the denominator is newer than Amesh's types.

@@ -97,7 +97,14 @@ impl Apisix {
         let plugins = route.get("plugins").and_then(Value::as_object);
         for name in plugins.into_iter().flat_map(serde_json::Map::keys) {
             assert!(
-                ["fault-injection", "proxy-rewrite", "redirect", "traffic-split"].contains(&name.as_str()),
+                [
+                    "fault-injection",
+                    "proxy-rewrite",
+                    "redirect",
+                    "response-rewrite",
+                    "traffic-split"
+                ]
+                .contains(&name.as_str()),
                 "plugin {name}"
             );
         }

@@ -22,6 +22,7 @@ impl Response {
 }
 
 /// A connection that is kept while the server keeps it.
+#[derive(Debug)]
 pub(crate) struct Client {
     to: SocketAddr,
     open: Option<BufReader<TcpStream>>,

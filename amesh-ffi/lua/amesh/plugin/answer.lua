@@ -39,7 +39,7 @@ function _M.compile(conf, nginx)
     if conf.direct then
         return compile_direct(conf.direct, nginx)
     end
-    local made, err = location.compile(conf.redirect)
+    local made, err = location.compile(conf.redirect, nginx)
     if not made then
         return nil, err
     end
@@ -49,7 +49,12 @@ end
 
 function _M.rewrite(answer, ctx, nginx)
     if answer.location then
-        nginx.set_response_header("Location", answer.location(ctx, nginx))
+        local place, status, elsewhere = answer.location(ctx)
+        if not place and not elsewhere then
+            return nginx.answer(status, "")
+        end
+        nginx.set_response_header("Location", place or elsewhere)
+        return nginx.answer(place and answer.status or status, "")
     end
     return nginx.answer(answer.status, answer.body or "", answer.body and "text/plain")
 end

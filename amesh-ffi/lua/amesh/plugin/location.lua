@@ -1,5 +1,6 @@
 --- Locations of redirects as Envoy makes them: each part from the route where it names it, else from the request.
 
+local paths = require("amesh.plugin.path")
 local plugin = require("amesh.plugin")
 
 local _M = {}
@@ -32,35 +33,55 @@ local function request_host(host, sent_scheme, scheme, replaces_port)
 end
 
 
---- A function that makes the location for a request; nil and what is wrong.
-function _M.compile(conf)
+--- A function that makes the location for a request, or gives nil, the status with which the request is answered, and
+-- maybe a location; nil and what is wrong.
+function _M.compile(conf, nginx)
     local wrong = plugin.wrong(conf, {
         status = "number", scheme = "string?", host = "string?", port = "number?", path = "string?",
-        rewrite = "table?", strip_query = "boolean?",
+        form = "table?", rewrite = "table?", strip_query = "boolean?",
     }, "redirect")
-    if not wrong and conf.rewrite then
-        wrong = plugin.wrong(conf.rewrite, {cut = "number?", put = "string"}, "redirect.rewrite")
-    end
     if wrong then
         return nil, wrong
+    end
+    local form, rewrite, err
+    if conf.form then
+        form, err = paths.compile(conf.form)
+        if not form then
+            return nil, "redirect." .. err
+        end
+    end
+    if conf.rewrite then
+        rewrite, err = paths.rewrite(conf.rewrite, nginx)
+        if not rewrite then
+            return nil, "redirect." .. err
+        end
     end
     if conf.status < 300 or conf.status > 399 then
         return nil, "redirect.status must be from 300 to 399"
     end
     local port = conf.port and ":" .. conf.port or ""
     local own_query = conf.path and conf.path:find("?", 1, true) ~= nil
-    local rewrite = conf.rewrite
 
-    return function(ctx, nginx)
+    return function(ctx)
+        local target = nginx.target(ctx)
+        if form then
+            local written, status, elsewhere = form(target)
+            if not written then
+                return nil, status, elsewhere
+            end
+            target = written
+        end
+        ctx.amesh_path = target
         -- APISIX has put the scheme there by which the request came, or what a trusted proxy said.
         local sent = nginx.request_header(ctx, "X-Forwarded-Proto") or nginx.var(ctx, "scheme")
         local scheme = conf.scheme or sent
         local host = conf.host or request_host(nginx.var(ctx, "http_host") or "", sent, scheme, conf.port ~= nil)
-        local path, query = nginx.target(ctx):match("^([^?]*)(.*)$")
-        if rewrite then
-            path = rewrite.put .. (rewrite.cut and path:sub(rewrite.cut + 1) or "")
-        elseif conf.path then
+        local path, query = (rewrite and rewrite(target) or target):match("^([^?]*)(.*)$")
+        if conf.path then
             path = conf.path
+        end
+        if path:sub(1, 1) ~= "/" then
+            path = "/" .. path
         end
         if own_query or conf.strip_query then
             query = ""

@@ -1,10 +1,15 @@
 --- What plugins need of nginx and of APISIX. Tests pass tables of their own.
 
 local balancer = require("ngx.balancer")
+local condition = require("amesh.plugin.condition")
 local core = require("apisix.core")
+local expr = require("resty.expr.v1")
+local headers = require("amesh.plugin.headers")
 
+local math_random = math.random
 local ngx = ngx
 local setmetatable = setmetatable
+local tostring = tostring
 local type = type
 
 local _M = {}
@@ -46,17 +51,6 @@ function _M.request_header_lines(ctx, name)
 end
 
 
---- A text with each match of a regular expression replaced by what a function makes of its groups.
-function _M.replace(text, regex, made)
-    local replaced, _, err = ngx.re.gsub(text, regex, made, "jo")
-    if not replaced then
-        core.log.error("amesh: a header is hashed as it is: ", err)
-        return text
-    end
-    return replaced
-end
-
-
 local function address(host, port)
     return (host:find(":", 1, true) and "[" .. host .. "]" or host) .. ":" .. port
 end
@@ -89,7 +83,106 @@ end
 _M.add_response_header = core.response.add_header
 
 
+--- The path and query as Envoy's router sees them.
+function _M.path(ctx)
+    return ctx.amesh_path or _M.target(ctx)
+end
+
+
+--- The host as Envoy's router sees it.
+function _M.host(ctx)
+    return ctx.amesh_host or ctx.var.http_host
+end
+
+
+--- A text with all matches of a pattern replaced; nil and what is wrong.
+function _M.replace_all(text, pattern, put)
+    local replaced, _, err = ngx.re.gsub(text, pattern, put, "jo")
+    return replaced, err
+end
+
+
+--- Sets the path and query that an upstream gets. nginx writes it after the upstream's name, so that without a slash in
+-- front it would be part of the name.
+function _M.set_upstream_path(ctx, path)
+    ctx.var.upstream_uri = path:sub(1, 1) == "/" and path or "/" .. path
+end
+
+
+--- Sets the host that an upstream gets.
+function _M.set_upstream_host(ctx, host)
+    ctx.var.upstream_host = host
+end
+
+
+--- The name of the node that was chosen, if it has one.
+function _M.node_name(ctx)
+    return ctx.picked_server and ctx.picked_server.domain
+end
+
+
+--- Whether the upstream is asked by gRPC.
+function _M.is_grpc(ctx)
+    return ctx.upstream_scheme == "grpc" or ctx.upstream_scheme == "grpcs"
+end
+
+
+--- Sets the path that a gRPC upstream gets, which nginx makes of the request's own.
+function _M.set_grpc_path(path)
+    ngx.req.set_uri(ngx.unescape_uri((path:gsub("%?.*", ""):gsub("%+", "%%2B"))))
+end
+
+
+--- A header of the response; the first value where there are several.
+function _M.response_header(name)
+    local value = ngx.header[name]
+    return type(value) == "table" and value[1] or value
+end
+
+
+--- The status of the response, as text.
+function _M.status()
+    return tostring(ngx.status)
+end
+
+
+--- When the request came, in seconds.
+function _M.start_time()
+    return ngx.req.start_time()
+end
+
+
+-- Headers with all their values, for `amesh.plugin.headers`.
+_M.request_headers = {
+    one_line = headers.ONE_REQUEST_LINE,
+    get = function(ctx, name) return core.request.headers(ctx)[name] end,
+    set = core.request.set_header,
+}
+
+_M.response_headers = {
+    one_line = headers.ONE_RESPONSE_LINE,
+    get = function(_, name) return ngx.header[name] end,
+    set = function(_, name, value) ngx.header[name] = value end,
+}
+
+
 _M.decode_base64 = ngx.decode_base64
+
+
+--- Conditions compiled, as `amesh.plugin.condition` makes them.
+_M.conditions = condition.new({expr = expr, re_find = ngx.re.find})
+
+
+--- Lets the request wait for this many seconds.
+function _M.sleep(seconds)
+    ngx.sleep(seconds)
+end
+
+
+--- A whole number from 0 up to, but not including, the limit.
+function _M.random(limit)
+    return math_random(0, limit - 1)
+end
 
 
 --- Sets a header of the response; nil removes it.
@@ -119,7 +212,13 @@ end
 
 --- Before the first try: its timeouts in seconds, and how many more there may be. APISIX takes both from the upstream,
 -- which many requests share, so this request gets one of its own that says the rest of what the other says.
+--
+-- APISIX takes no node twice but an only one, and answers 502 when it has none left: the answer of the last node is better.
 function _M.set_tries(ctx, connect, wait, times)
+    local nodes = ctx.upstream_conf and ctx.upstream_conf.nodes
+    if nodes and #nodes > 1 and times > #nodes - 1 then
+        times = #nodes - 1
+    end
     ctx.upstream_conf = setmetatable({
         timeout = {connect = connect, send = wait, read = wait},
         retries = times,

@@ -88,7 +88,9 @@ end
 -- What the last try came to: a connection that did not come about, one that was lost, or the status of an answer.
 local function last_try(nginx)
     local state, status = nginx.last_failure()
-    if state == "next" then
+    -- nginx says "next" of 403 and 404 alone, and "failed" of other statuses too: then a header came.
+    local headers = nginx.tries("upstream_header_time")
+    if state == "next" or (headers[#headers] or "-") ~= "-" then
         return "status", status
     end
     -- Not the time that it took to connect, which nginx notes for some refused connections too.

@@ -9,60 +9,34 @@ use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteConfiguration};
 
 use crate::client::Response;
-use crate::echo::{ECHO, Seen};
+use crate::named::{self, Aspect};
 use crate::requests::Request;
-use crate::rewrite::{Door, ROUTE};
+use crate::seen::{ECHO, Seen};
+use crate::strip::ROUTE;
 use crate::{host, tame};
 
-/// An aspect of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Aspect {
-    Status,
-    Cluster,
-    /// The method, path and query that the workload saw.
-    Target,
-    Location,
-    Body,
-    /// The host that the workload saw.
-    Host,
-    /// Another header that the workload saw and that routes change.
-    Header,
-    /// A header of the answer that routes change.
-    ResponseHeader,
-}
-
-use Aspect::{Body, Cluster, Header, Host, Location, ResponseHeader, Status, Target};
-
-/// What differs where a request is refused.
-const ALL: &[Aspect] = &[Status, Cluster, Target, Location, Body, Host, Header, ResponseHeader];
-
-/// What the rules of findings say about answers: the aspects that each may change. Rules that are not here explain nothing.
-/// Those about how nginx reads requests are not here: see [`crate::tame`].
-const EXPLAINS: &[(&str, &[Aspect])] = &[
-    ("direct-response-body", &[Body]),
-    ("header-mutation", &[Header, ResponseHeader]),
-    ("route-host-rewrite", &[Host]),
-    ("route-path-rewrite", &[Target]),
-    ("route-redirect", ALL),
-    ("route-timeout", &[Status, Cluster]),
-    ("virtual-host-require-tls", ALL),
-];
+/// The values of each header, names in lower case.
+type Headers = BTreeMap<String, Vec<String>>;
 
 /// What a proxy answered.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) location: Option<String>,
-    pub(crate) headers: BTreeMap<String, Vec<String>>,
+    pub(crate) headers: Headers,
     /// What the workload saw, if it was asked.
     pub(crate) seen: Option<Seen>,
+    /// How often workloads were asked, if that is known.
+    pub(crate) attempts: usize,
+    /// Whether a workload answered.
+    pub(crate) echoed: bool,
     /// The body, if the proxy answered by itself.
     pub(crate) body: String,
 }
 
 impl Answer {
     pub(crate) fn new(response: &Response) -> Self {
-        let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut headers = Headers::new();
         for (name, value) in &response.headers {
             headers.entry(name.clone()).or_default().push(value.clone());
         }
@@ -71,6 +45,8 @@ impl Answer {
             status: response.status,
             location: response.header("location").map(str::to_owned),
             headers,
+            attempts: 0,
+            echoed,
             seen: Seen::read(&response.body).filter(|_| echoed),
             body: if echoed {
                 String::new()
@@ -80,23 +56,41 @@ impl Answer {
         }
     }
 
+    /// No answer, and why.
+    pub(crate) fn none(why: String) -> Self {
+        Self {
+            status: 0,
+            location: None,
+            headers: Headers::new(),
+            seen: None,
+            attempts: 0,
+            echoed: false,
+            body: why,
+        }
+    }
+
     fn cluster(&self) -> Option<&str> {
         self.seen.as_ref().map(|seen| seen.cluster.as_str())
+    }
+
+    fn clusters(&self) -> impl Iterator<Item = &str> {
+        self.cluster().into_iter().flat_map(|names| names.split('|'))
     }
 }
 
 /// The virtual host and the route that a request belongs to.
 #[derive(Clone, Copy)]
 pub(crate) struct Spot<'a> {
-    pub(crate) door: &'a Door,
+    pub(crate) listener: &'a str,
     pub(crate) routes: &'a RouteConfiguration,
     pub(crate) host: Option<usize>,
     pub(crate) route: Option<usize>,
+    preflight: bool,
 }
 
 impl<'a> Spot<'a> {
     /// By what Envoy's answer says, or, where no route answered, by the name of the host.
-    pub(crate) fn new(door: &'a Door, routes: &'a RouteConfiguration, request: &Request, envoy: &Answer) -> Self {
+    pub(crate) fn new(listener: &'a str, routes: &'a RouteConfiguration, request: &Request, envoy: &Answer) -> Self {
         let named = envoy
             .headers
             .get(ROUTE)
@@ -113,15 +107,27 @@ impl<'a> Spot<'a> {
             routes.virtual_hosts.iter().position(|host| host.name == chosen.name)
         };
         Self {
-            door,
+            listener,
             routes,
             host: named.map(|(host, _)| number(host)).or_else(by_name),
             route: named.map(|(_, route)| number(route)),
+            preflight: named.is_none() && request.method == "OPTIONS" && envoy.status == 200,
         }
     }
 
     fn route(&self) -> Option<&'a Route> {
         self.routes.virtual_hosts.get(self.host?)?.routes.get(self.route?)
+    }
+
+    /// The cluster that the route names.
+    fn cluster(&self) -> Option<&'a str> {
+        let Some(Action::Route(action)) = self.route().and_then(|route| route.action.as_ref()) else {
+            return None;
+        };
+        match &action.cluster_specifier {
+            Some(ClusterSpecifier::Cluster(name)) => Some(name),
+            _ => None,
+        }
     }
 
     /// The clusters among which the route chooses by weight.
@@ -140,13 +146,11 @@ impl<'a> Spot<'a> {
     }
 
     /// Whether a finding is about what this request met.
-    fn concerns(&self, finding: &Finding, clusters: &[Option<&str>]) -> bool {
+    fn concerns(&self, finding: &Finding, clusters: &[&str]) -> bool {
         let resource = &finding.resource;
         match resource.kind {
-            ResourceType::Listener => resource.name == self.door.listener,
-            ResourceType::Cluster | ResourceType::ClusterLoadAssignment => {
-                clusters.contains(&Some(resource.name.as_str()))
-            }
+            ResourceType::Listener => resource.name == self.listener,
+            ResourceType::Cluster | ResourceType::ClusterLoadAssignment => clusters.contains(&resource.name.as_str()),
             ResourceType::RouteConfiguration if resource.name == self.routes.name => {
                 let Some(rest) = finding.path.strip_prefix("virtual_hosts[") else {
                     return true;
@@ -158,7 +162,14 @@ impl<'a> Spot<'a> {
                     return false;
                 }
                 match rest.strip_prefix(".routes[").and_then(|rest| rest.split_once(']')) {
-                    Some((route, _)) => self.route == route.parse().ok(),
+                    // Envoy's answers to preflight requests name no route.
+                    Some(_) if self.preflight => true,
+                    Some((route, _)) => {
+                        let route = route.parse().ok();
+                        // What is refused in place of a route is not left to those behind it.
+                        self.route == route
+                            || finding.outcome == Outcome::FailsClosed && self.route.is_none_or(|at| route < Some(at))
+                    }
                     None => true,
                 }
             }
@@ -198,13 +209,38 @@ pub(crate) fn changed_headers(routes: &RouteConfiguration) -> [BTreeSet<String>;
     names
 }
 
+/// Which headers are compared.
+#[derive(Clone, Copy)]
+pub(crate) enum Compared<'a> {
+    /// Those of requests and of answers that routes change.
+    Changed(&'a [BTreeSet<String>; 2]),
+    /// All but those that say nothing of what a proxy does.
+    AllBut(&'a [&'a str]),
+}
+
+impl Compared<'_> {
+    /// The names of the headers that differ, of requests or of answers.
+    fn differing(self, side: usize, one: &Headers, other: &Headers) -> BTreeSet<String> {
+        let differs = |name: &&String| one.get(*name) != other.get(*name);
+        match self {
+            Self::Changed(names) => names[side].iter().filter(differs).cloned().collect(),
+            Self::AllBut(but) => {
+                let counts =
+                    |name: &&String| !["host", "location"].contains(&name.as_str()) && !but.contains(&name.as_str());
+                let names = one.keys().chain(other.keys());
+                names.filter(counts).filter(differs).cloned().collect()
+            }
+        }
+    }
+}
+
 /// How two answers differ. Where requests may be spelled in different ways, targets and hosts that nginx takes for the same
 /// are.
 pub(crate) fn differences(
     spot: Spot<'_>,
-    envoy: &Answer,
-    apisix: &Answer,
-    changed: &[BTreeSet<String>; 2],
+    request: &Request,
+    [envoy, apisix]: [&Answer; 2],
+    compared: Compared<'_>,
     spelled: bool,
 ) -> BTreeSet<Aspect> {
     let mut found = BTreeSet::new();
@@ -213,29 +249,63 @@ pub(crate) fn differences(
             found.insert(aspect);
         }
     };
-    note(envoy.status != apisix.status, Status);
-    note(envoy.location != apisix.location, Location);
+    note(envoy.status != apisix.status, Aspect::Status);
+    let same = match (&envoy.location, &apisix.location) {
+        (Some(one), Some(other)) if spelled => tame::same_location(one, other),
+        (one, other) => one == other,
+    };
+    note(!same, Aspect::Location);
     let weighted = spot.weighted();
-    let one_of = |answer: &Answer| answer.cluster().is_some_and(|cluster| weighted.contains_key(cluster));
+    let one_of = |answer: &Answer| answer.clusters().any(|name| weighted.contains_key(name));
     let drawn = one_of(envoy) && one_of(apisix) && envoy.cluster() != apisix.cluster();
-    note(envoy.cluster() != apisix.cluster() && !drawn, Cluster);
+    // Clusters may share workloads.
+    let shared = envoy
+        .clusters()
+        .any(|name| apisix.clusters().any(|other| name == other));
+    note(
+        envoy.cluster() != apisix.cluster() && !drawn && !shared,
+        Aspect::Cluster,
+    );
+    note(envoy.attempts != apisix.attempts, Aspect::Attempts);
     if let (Some(one), Some(other)) = (&envoy.seen, &apisix.seen) {
         let same = one.target == other.target || spelled && tame::same(&one.target, &other.target);
-        note(one.method != other.method || !same, Target);
+        note(one.method != other.method || !same, Aspect::Target);
         let host = |seen: &Seen| {
             let host = seen.headers.get("host")?.first()?;
             Some(if spelled { tame::host(host) } else { host.clone() })
         };
-        note(host(one) != host(other), Host);
+        note(host(one) != host(other), Aspect::Host);
         // The clusters of one route may have headers of their own.
-        let differs = |name: &String| one.headers.get(name) != other.headers.get(name);
-        note(!drawn && changed[0].iter().any(differs), Header);
+        if !drawn {
+            let names = compared.differing(0, &one.headers, &other.headers);
+            found.extend(names.into_iter().map(Aspect::Header));
+        }
     }
-    let differs = |name: &String| envoy.headers.get(name) != apisix.headers.get(name);
-    note(!drawn && changed[1].iter().any(differs), ResponseHeader);
+    if !drawn {
+        let names = compared.differing(1, &envoy.headers, &apisix.headers);
+        found.extend(names.into_iter().map(Aspect::ResponseHeader));
+    }
     // What a proxy says of its own errors is its own.
-    if let Some(Action::DirectResponse(response)) = spot.route().and_then(|route| route.action.as_ref()) {
-        note(response.body.is_some() && envoy.body != apisix.body, Body);
+    if let Some(Action::DirectResponse(response)) = spot.route().and_then(|route| route.action.as_ref())
+        && response.body.is_some()
+        && envoy.body != apisix.body
+    {
+        found.insert(Aspect::Body);
+    }
+    found.retain(|aspect| !named::is_own(aspect, request, envoy, apisix));
+    if spelled {
+        // What repeats the request as it was sent repeats another one to Envoy.
+        let path = request.target.split('?').next().unwrap_or_default();
+        let repeats = |values: Option<&Vec<String>>| {
+            let mut values = values.into_iter().flatten();
+            values.any(|value| value.contains(path) || value.contains(&request.host))
+        };
+        found.retain(|aspect| match aspect {
+            Aspect::Header(name) => !repeats(apisix.seen.as_ref().and_then(|seen| seen.headers.get(name))),
+            Aspect::ResponseHeader(name) => !repeats(apisix.headers.get(name)),
+            Aspect::Host => !repeats(apisix.seen.as_ref().and_then(|seen| seen.headers.get("host"))),
+            _ => true,
+        });
     }
     found
 }
@@ -243,28 +313,32 @@ pub(crate) fn differences(
 /// The names of the rules that explain all of the differences, or the differences that are left.
 pub(crate) fn explained(
     spot: Spot<'_>,
+    request: &Request,
     [envoy, apisix]: [&Answer; 2],
     differences: &BTreeSet<Aspect>,
     findings: &[Finding],
 ) -> Result<BTreeSet<&'static str>, BTreeSet<Aspect>> {
     let mut left = differences.clone();
     let mut rules = BTreeSet::new();
-    let clusters = [envoy.cluster(), apisix.cluster()];
+    let mut clusters: Vec<&str> = envoy.clusters().chain(apisix.clusters()).collect();
+    clusters.extend(spot.weighted().keys());
+    clusters.extend(spot.cluster());
     for finding in findings.iter().filter(|finding| spot.concerns(finding, &clusters)) {
-        let Some((rule, aspects)) = EXPLAINS.iter().find(|(rule, _)| *rule == finding.rule.name) else {
-            continue;
-        };
         // What fails closed is refused, and reaches no workload.
-        let refused = apisix.seen.is_none() && [403, 503].contains(&apisix.status);
-        if finding.outcome == Outcome::FailsClosed && !refused {
+        let refused = !apisix.echoed
+            && ([403, 503].contains(&apisix.status)
+                || finding.resource.kind == ResourceType::Listener && apisix.status == 404);
+        if finding.outcome == Outcome::FailsClosed {
+            if refused {
+                return Ok(BTreeSet::from([finding.rule.name]));
+            }
             continue;
         }
-        if finding.rule.name == "route-timeout" && envoy.status != 504 {
-            continue;
-        }
-        if aspects.iter().any(|aspect| differences.contains(aspect)) {
-            rules.insert(*rule);
-            left.retain(|aspect| !aspects.contains(aspect));
+        for named in named::of(finding.rule.name) {
+            if (named.when)(request, envoy, apisix) && differences.iter().any(|aspect| named.covers(aspect)) {
+                rules.insert(named.rule);
+                left.retain(|aspect| !named.covers(aspect));
+            }
         }
     }
     if left.is_empty() { Ok(rules) } else { Err(left) }

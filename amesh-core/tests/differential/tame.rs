@@ -36,7 +36,20 @@ pub(crate) fn same(one: &str, other: &str) -> bool {
         Some((path, query)) => Some((plain(path)?, Some(query.to_owned()))),
         None => Some((plain(target)?, None)),
     };
-    split(one).is_some_and(|one| Some(one) == split(other))
+    one == other || split(one).is_some_and(|one| Some(one) == split(other))
+}
+
+/// Whether two locations lead to what nginx takes for the same.
+pub(crate) fn same_location(one: &str, other: &str) -> bool {
+    let split = |location: &str| {
+        let (scheme, rest) = location.split_once("://")?;
+        let at = rest.find('/').unwrap_or(rest.len());
+        Some((scheme.to_owned(), host(&rest[..at]), rest[at..].to_owned()))
+    };
+    match (split(one), split(other)) {
+        (Some(one), Some(other)) => (&one.0, &one.1) == (&other.0, &other.1) && same(&one.2, &other.2),
+        _ => one == other,
+    }
 }
 
 /// A host without the dot at its end.

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::query_parameter_matcher::QueryParameterMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
-use envoy_types::pb::envoy::config::route::v3::{HeaderMatcher, QueryParameterMatcher, RouteConfiguration, RouteMatch};
+use envoy_types::pb::envoy::config::route::v3::{
+    HeaderMatcher, QueryParameterMatcher, Route, RouteConfiguration, RouteMatch, VirtualHost,
+};
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use proptest::strategy::{Strategy as _, ValueTree as _};
@@ -83,7 +85,7 @@ fn sample(regex: &str, count: usize) -> Vec<String> {
 }
 
 /// Texts that fit, and texts that do not.
-fn texts(matcher: Option<&StringMatcher>) -> (Vec<String>, Vec<String>) {
+pub(crate) fn texts(matcher: Option<&StringMatcher>) -> (Vec<String>, Vec<String>) {
     let mut bad = vec!["other".to_owned()];
     let Some(StringMatcher {
         match_pattern: Some(pattern),
@@ -228,6 +230,10 @@ fn names(domain: &str) -> Vec<String> {
 fn hosts(name: &str, port: u16, must: bool) -> Vec<String> {
     // The domains of a mesh's own routes may have a port.
     let name = name.strip_suffix(&format!(":{port}")).unwrap_or(name);
+    // A name with another port, and the address of an IPv6 host.
+    if name.contains(':') {
+        return vec![name.to_owned(), name.to_ascii_uppercase()];
+    }
     let with = format!("{name}:{port}");
     let upper = name.to_ascii_uppercase();
     if must {
@@ -281,6 +287,18 @@ impl Maker {
             headers,
         }
     }
+}
+
+/// A request that a route behind a port takes, if the others let it through.
+pub(crate) fn plain(host: &VirtualHost, route: &Route, port: u16) -> Option<Request> {
+    let mut maker = Maker {
+        random: fastrand::Rng::with_seed(20),
+    };
+    let name = names(host.domains.first()?).first()?.clone();
+    let name = hosts(&name, port, false).first()?.clone();
+    let wish = Wish::new(route.r#match.as_ref()?);
+    let path = wish.paths.first().filter(|path| path.starts_with('/'))?;
+    Some(maker.request(&name, path, &wish, None))
 }
 
 /// Requests for a route configuration behind a port, the same ones each time; `random` of them are mixtures. Some have the

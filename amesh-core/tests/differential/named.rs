@@ -1,0 +1,290 @@
+//! The differences that findings name: which aspects of an exchange each rule may change, and when. A rule that is not here
+//! explains nothing. How nginx reads requests is not here: see [`crate::tame`].
+
+use crate::compare::Answer;
+use crate::requests::Request;
+
+/// An aspect of an exchange.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Aspect {
+    Status,
+    Cluster,
+    /// The method, path and query that the workload saw.
+    Target,
+    Location,
+    Body,
+    /// The host that the workload saw.
+    Host,
+    /// Another header that the workload saw.
+    Header(String),
+    /// A header of the answer, but for where it leads.
+    ResponseHeader(String),
+    /// How often each of some is chosen.
+    Shares,
+    /// How often workloads were asked, and which.
+    Attempts,
+}
+
+/// What a rule may change.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum May {
+    All,
+    Status,
+    Cluster,
+    Target,
+    Location,
+    Body,
+    Host,
+    /// Those headers of the request.
+    Headers(&'static [&'static str]),
+    AnyHeader,
+    /// Those headers of the answer.
+    ResponseHeaders(&'static [&'static str]),
+    AnyResponseHeader,
+    Shares,
+    Attempts,
+}
+
+impl May {
+    fn covers(self, aspect: &Aspect) -> bool {
+        match (self, aspect) {
+            (Self::All, _)
+            | (Self::Status, Aspect::Status)
+            | (Self::Cluster, Aspect::Cluster)
+            | (Self::Target, Aspect::Target)
+            | (Self::Location, Aspect::Location)
+            | (Self::Body, Aspect::Body)
+            | (Self::Host, Aspect::Host)
+            | (Self::Shares, Aspect::Shares)
+            | (Self::Attempts, Aspect::Attempts)
+            | (Self::AnyHeader, Aspect::Header(_))
+            | (Self::AnyResponseHeader, Aspect::ResponseHeader(_)) => true,
+            (Self::Headers(names), Aspect::Header(name))
+            | (Self::ResponseHeaders(names), Aspect::ResponseHeader(name)) => names.contains(&name.as_str()),
+            _ => false,
+        }
+    }
+}
+
+/// What a rule may change, where the two answers are like that: Envoy's and APISIX's.
+pub(crate) struct Named {
+    pub(crate) rule: &'static str,
+    may: &'static [May],
+    pub(crate) when: fn(&Request, &Answer, &Answer) -> bool,
+}
+
+impl Named {
+    pub(crate) fn covers(&self, aspect: &Aspect) -> bool {
+        self.may.iter().any(|may| may.covers(aspect))
+    }
+}
+
+const fn named(rule: &'static str, may: &'static [May]) -> Named {
+    Named {
+        rule,
+        may,
+        when: |_, _, _| true,
+    }
+}
+
+const fn when(rule: &'static str, may: &'static [May], when: fn(&Request, &Answer, &Answer) -> bool) -> Named {
+    Named { rule, may, when }
+}
+
+/// What a finding of that rule may change.
+pub(crate) fn of(rule: &str) -> impl Iterator<Item = &'static Named> {
+    NAMED.iter().filter(move |named| named.rule == rule)
+}
+
+/// Where a request came from, as each proxy says it.
+const FORWARDED: &[&str] = &[
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
+/// What Envoy tells workloads of itself.
+const ENVOYS: &[&str] = &[
+    "x-envoy-decorator-operation",
+    "x-envoy-expected-rq-timeout-ms",
+    "x-envoy-external-address",
+];
+
+/// Whether an aspect is what each proxy says of itself, whatever it is told: the rule `nginx-request` says so once for each
+/// connection manager. Exchanges that differ in nothing else are equal. What a client sent is not a proxy's own.
+pub(crate) fn is_own(aspect: &Aspect, request: &Request, envoy: &Answer, apisix: &Answer) -> bool {
+    match aspect {
+        Aspect::Header(name) => {
+            let sent = |(header, _): &(String, String)| header.eq_ignore_ascii_case(name);
+            (FORWARDED.contains(&name.as_str()) || ENVOYS.contains(&name.as_str())) && !request.headers.iter().any(sent)
+        }
+        Aspect::ResponseHeader(name) if name == "server" => {
+            let says = |answer: &Answer, start: &str| {
+                let values = answer.headers.get("server").map_or(&[] as &[String], Vec::as_slice);
+                values.iter().all(|value| value.starts_with(start))
+            };
+            (says(envoy, "envoy") || says(envoy, "istio-envoy"))
+                && (says(apisix, "APISIX") || says(apisix, "openresty"))
+        }
+        Aspect::ResponseHeader(name) if name == "x-apisix-upstream-status" => true,
+        // Errors and redirects that both give by themselves have texts of their own.
+        Aspect::ResponseHeader(name) if name == "content-type" => {
+            envoy.status >= 300 && envoy.status == apisix.status && !envoy.echoed && !apisix.echoed
+        }
+        _ => false,
+    }
+}
+
+/// What tells workloads of a trace.
+const TRACES: &[&str] = &[
+    "traceparent",
+    "tracestate",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-b3-spanid",
+    "x-b3-traceid",
+];
+
+/// What browsers are told of who may read an answer.
+const CORS: &[May] = &[May::ResponseHeaders(&[
+    "access-control-allow-credentials",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "access-control-max-age",
+])];
+
+fn has(request: &Request, name: &str) -> bool {
+    request.headers.iter().any(|(found, _)| found == name)
+}
+
+/// Whether Envoy answered a preflight request by itself.
+fn is_preflight(request: &Request, envoy: &Answer, _: &Answer) -> bool {
+    request.method == "OPTIONS" && has(request, "origin") && envoy.status == 200 && !envoy.echoed
+}
+
+/// What differs where one answer came in time and the other did not.
+const LATE: &[May] = &[
+    May::Status,
+    May::Cluster,
+    May::Attempts,
+    May::ResponseHeaders(&["content-type", "x-echo"]),
+];
+
+/// Whether an answer came too late, for a route that has a limit.
+fn is_late(_: &Request, envoy: &Answer, apisix: &Answer) -> bool {
+    let limit = "x-envoy-expected-rq-timeout-ms";
+    envoy.status == 504
+        || apisix.status == 504 && envoy.seen.as_ref().is_some_and(|seen| seen.headers.contains_key(limit))
+}
+
+static NAMED: &[Named] = &[
+    named(
+        "connection-manager-headers",
+        &[
+            May::Headers(FORWARDED),
+            May::Headers(&["via"]),
+            May::ResponseHeaders(&["via"]),
+        ],
+    ),
+    named("client-address", &[May::Headers(FORWARDED)]),
+    when("cors-policy", CORS, |request, _, _| has(request, "origin")),
+    when("cors-policy", &[May::All], is_preflight),
+    named("direct-response-body", &[May::Body]),
+    when("endpoint-drop-overload", &[May::All], |_, envoy, _| {
+        envoy.headers.contains_key("x-envoy-drop-overload")
+    }),
+    named("endpoint-drop-overload", &[May::Shares]),
+    named("header-mutation", &[May::AnyHeader, May::AnyResponseHeader]),
+    named("endpoint-degraded", &[May::Shares]),
+    when("cluster-extension", &[May::All], |_, _, apisix| {
+        !apisix.echoed && apisix.status == 503
+    }),
+    named("lb-consistent-hash", &[May::Shares]),
+    named("lb-subset", &[May::Shares]),
+    named("listener-catch-all", &[May::All]),
+    named("filter-chain-destination", &[May::All]),
+    named("filter-chain-needs-redirect", &[May::All]),
+    named("nginx-request", &[May::Headers(FORWARDED)]),
+    // The scheme is that of the connection, whatever a client says.
+    when("nginx-request", &[May::All], |request, envoy, apisix| {
+        has(request, "x-forwarded-proto") && [envoy, apisix].iter().any(|answer| (300..400).contains(&answer.status))
+    }),
+    // A question mark with nothing behind it is no query to nginx.
+    when("nginx-request", &[May::Location], |request, envoy, apisix| {
+        let cut = envoy.location.as_ref().and_then(|location| location.strip_suffix('?'));
+        request.target.ends_with('?') && cut.is_some() && cut == apisix.location.as_deref()
+    }),
+    // What nginx refuses before APISIX sees it.
+    when("nginx-request", &[May::All], |_, _, apisix| {
+        apisix.status == 400
+            && apisix
+                .headers
+                .get("server")
+                .is_some_and(|server| *server == ["openresty"])
+    }),
+    when(
+        "nginx-request",
+        &[May::Status, May::ResponseHeaders(&["content-type"])],
+        |_, envoy, apisix| envoy.status == 503 && [502, 504].contains(&apisix.status),
+    ),
+    named(
+        "route-attempt-count",
+        &[
+            May::Headers(&["x-envoy-attempt-count", "x-envoy-is-timeout-retry"]),
+            May::ResponseHeaders(&["x-envoy-attempt-count"]),
+        ],
+    ),
+    // Faults are the filter's whose configuration is not carried over.
+    when("route-filter-config", &[May::All], |_, envoy, _| {
+        envoy.body.starts_with("fault filter")
+    }),
+    named("route-filter-config", &[May::Shares]),
+    when("route-filter-config", CORS, |request, _, _| has(request, "origin")),
+    when("route-filter-config", &[May::All], is_preflight),
+    named(
+        "route-hash-policy",
+        &[May::Shares, May::ResponseHeaders(&["set-cookie"])],
+    ),
+    named("route-forwarded-host", &[May::Headers(&["x-forwarded-host"])]),
+    named(
+        "route-host-rewrite",
+        &[May::Host, May::Headers(&["x-envoy-original-host", "x-forwarded-host"])],
+    ),
+    named(
+        "route-path-rewrite",
+        &[May::Target, May::Headers(&["x-envoy-original-path"])],
+    ),
+    named("route-mirror", &[May::Attempts]),
+    named("route-redirect", &[May::All]),
+    when("route-retry", &[May::Status, May::Attempts], |_, envoy, apisix| {
+        envoy.status < 400 && apisix.status >= 400 || envoy.status == apisix.status
+    }),
+    // A limit that one of the two did not reach.
+    when("route-timeout", LATE, is_late),
+    when("route-timeout-answer", LATE, is_late),
+    when(
+        "route-retry-conditions",
+        &[May::Status, May::Attempts],
+        |_, envoy, apisix| envoy.status <= apisix.status,
+    ),
+    // What is not tried again is answered without the upstream's body.
+    when(
+        "route-retry-conditions",
+        &[May::Cluster, May::ResponseHeaders(&["content-type", "x-echo"])],
+        |_, envoy, apisix| envoy.status == apisix.status && envoy.echoed && !apisix.echoed,
+    ),
+    named("route-retry-tuning", &[May::Attempts]),
+    named("route-redirect-host", &[May::Location]),
+    named("route-redirect-prefix", &[May::Location]),
+    named("server-header", &[May::ResponseHeaders(&["server"])]),
+    named("tracing", &[May::Headers(TRACES)]),
+    named(
+        "weighted-cluster-host-rewrite",
+        &[May::Host, May::Headers(&["x-envoy-original-host"])],
+    ),
+    named("weighted-cluster-random-value", &[May::Shares]),
+];
