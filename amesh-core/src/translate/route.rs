@@ -174,6 +174,8 @@ pub(crate) struct Serving {
     pub(crate) removes_client_cert: bool,
     /// How paths are written before a route is looked for.
     pub(crate) path: PathForm,
+    /// Which address of X-Forwarded-For is taken for the client's, counted from the end.
+    pub(crate) client_hop: Option<u32>,
 }
 
 impl Serving {
@@ -186,6 +188,7 @@ impl Serving {
             merge_slashes: false,
             escaped_slashes: None,
         },
+        client_hop: None,
     };
 
     /// What is safe where two connection managers use the same routes.
@@ -198,6 +201,7 @@ impl Serving {
                 merge_slashes: self.path.merge_slashes || other.path.merge_slashes,
                 escaped_slashes: self.path.escaped_slashes.max(other.path.escaped_slashes),
             },
+            client_hop: self.client_hop.filter(|_| self.client_hop == other.client_hop),
         }
     }
 }
@@ -412,6 +416,12 @@ impl Builder<'_> {
         match &entry.answer {
             Answer::Upstream(id) => upstream_id = Some(id.clone()),
             Answer::Split(split) => plugins.traffic_split = Some(split.clone()),
+            Answer::Clusters(clusters) => {
+                if clusters.members.iter().any(|member| !member.response.is_empty()) {
+                    plugins.amesh_response.get_or_insert_default();
+                }
+                plugins.amesh_forward.get_or_insert_default().clusters = Some(clusters.clone());
+            }
             // What is refused is refused before anything else.
             Answer::Status(status) => plugins = answer(*status),
             Answer::Redirect(redirect) => plugins.redirect = Some(redirect.clone()),
@@ -429,6 +439,9 @@ impl Builder<'_> {
         let serving = self.applied.serving;
         if forwards && serving.removes_client_cert {
             header_mutation::remove_first(&mut plugins, CLIENT_CERTIFICATE, self.applied.target);
+        }
+        if let Some(hop) = serving.client_hop {
+            header_mutation::believe(&mut plugins, hop);
         }
         if self.applied.target == Target::Amesh && !serving.path.is_none() {
             if forwards {

@@ -274,8 +274,8 @@ pub(crate) fn differences(
             let host = seen.headers.get("host")?.first()?;
             Some(if spelled { tame::host(host) } else { host.clone() })
         };
-        note(host(one) != host(other), Aspect::Host);
-        // The clusters of one route may have headers of their own.
+        // The clusters of one route may have hosts and headers of their own.
+        note(host(one) != host(other) && !drawn, Aspect::Host);
         if !drawn {
             let names = compared.differing(0, &one.headers, &other.headers);
             found.extend(names.into_iter().map(Aspect::Header));

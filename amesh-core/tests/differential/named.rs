@@ -198,7 +198,15 @@ static NAMED: &[Named] = &[
         envoy.headers.contains_key("x-envoy-drop-overload")
     }),
     named("endpoint-drop-overload", &[May::Shares]),
+    named("format-command", &[May::AnyHeader, May::AnyResponseHeader]),
     named("header-mutation", &[May::AnyHeader, May::AnyResponseHeader]),
+    named("header-mutation-empty", &[May::AnyHeader, May::AnyResponseHeader]),
+    when(
+        "header-mutation-underscore",
+        &[May::AnyResponseHeader],
+        |_, envoy, _| envoy.headers.keys().any(|name| name.contains('_')),
+    ),
+    named("header-mutation-variable", &[May::AnyHeader, May::AnyResponseHeader]),
     named("endpoint-degraded", &[May::Shares]),
     when("cluster-extension", &[May::All], |_, _, apisix| {
         !apisix.echoed && apisix.status == 503
@@ -258,6 +266,10 @@ static NAMED: &[Named] = &[
         "route-path-rewrite",
         &[May::Target, May::Headers(&["x-envoy-original-path"])],
     ),
+    named(
+        "route-path-rewrite-native",
+        &[May::Target, May::Headers(&["x-envoy-original-path"])],
+    ),
     named("route-mirror", &[May::Attempts]),
     named("route-redirect", &[May::All]),
     when("route-retry", &[May::Status, May::Attempts], |_, envoy, apisix| {
@@ -282,9 +294,11 @@ static NAMED: &[Named] = &[
     named("route-redirect-prefix", &[May::Location]),
     named("server-header", &[May::ResponseHeaders(&["server"])]),
     named("tracing", &[May::Headers(TRACES)]),
+    named("weighted-cluster-headers", &[May::AnyHeader, May::AnyResponseHeader]),
     named(
         "weighted-cluster-host-rewrite",
         &[May::Host, May::Headers(&["x-envoy-original-host"])],
     ),
+    named("weighted-cluster-missing", &[May::Status]),
     named("weighted-cluster-random-value", &[May::Shares]),
 ];

@@ -20,6 +20,7 @@ function _M.nginx(request)
     end
     function nginx.set_response_header(name, value) nginx.response.headers[name:lower()] = value end
     function nginx.path(ctx) return ctx.amesh_path or nginx.target(ctx) end
+    function nginx.random() return request.random end
     function nginx.host(ctx) return ctx.amesh_host or nginx.var(ctx, "http_host") end
     function nginx.replace_all(text, pattern, put)
         local out = {}
@@ -35,6 +36,7 @@ function _M.nginx(request)
         end
         return table.concat(out) .. text
     end
+    function nginx.escape(path) return (path:gsub(" ", "%%20")) end
     function nginx.set_upstream_path(_, path) nginx.response.path = path end
     function nginx.set_upstream_host(_, host) nginx.response.host = host end
     function nginx.node_name() return request.node end
@@ -100,12 +102,12 @@ end
 
 
 --- Runs a phase of a plugin; gives what `nginx` stands for and APISIX's context.
-function _M.run(module, phase, conf, request, response)
+function _M.run(module, phase, conf, request, response, ctx)
     local nginx = _M.nginx(request)
     nginx.response = response or nginx.response
     local made = plugin.of(module, nginx)
     assert(made.check_schema(conf))
-    local ctx = {}
+    ctx = ctx or {}
     made[phase](conf, ctx)
     return nginx, ctx
 end

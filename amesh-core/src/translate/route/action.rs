@@ -9,7 +9,7 @@ use super::answer::{Answer, Served};
 use super::policy::{HEDGE, MIRROR, RATE_LIMIT, RETRY, RETRY_EXTENSION};
 use super::rewrite::{Matched, rewrite};
 use super::timeout::limits;
-use super::weighted::{METADATA_MATCH, weighted};
+use super::weighted::{METADATA_MATCH, Within, weighted};
 use super::{Above, Clusters};
 use super::{hash_policy, retry};
 use crate::apisix::Id;
@@ -101,6 +101,7 @@ static INTERNAL_REDIRECT: Rule = Rule::new(
 
 pub(super) fn route_action(
     action: &RouteAction,
+    route: &str,
     matched: Matched<'_>,
     above: Above<'_>,
     at: Path<'_>,
@@ -179,7 +180,13 @@ pub(super) fn route_action(
     let answer = match cluster_specifier {
         Some(ClusterSpecifier::Cluster(name)) => Some(to_cluster(name, unavailable, above.clusters)),
         Some(ClusterSpecifier::WeightedClusters(list)) => {
-            let shared = weighted(list, above.filters, at.field("weighted_clusters"), findings);
+            let within = Within {
+                route,
+                unavailable,
+                clusters: above.clusters,
+                filters: above.filters,
+            };
+            let shared = weighted(list, within, at.field("weighted_clusters"), findings);
             filters = shared.filters;
             Some(shared.answer)
         }

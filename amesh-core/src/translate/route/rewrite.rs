@@ -9,7 +9,7 @@ use envoy_types::pb::envoy::config::route::v3::RouteAction;
 use envoy_types::pb::envoy::config::route::v3::route_action::HostRewriteSpecifier;
 use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatchAndSubstitute, RegexMatcher};
 
-use crate::apisix::plugin::{HostRewrite, PathRewrite, Plugins, ProxyRewrite};
+use crate::apisix::plugin::{HeaderValues, HostRewrite, PathRewrite, Plugins, ProxyRewrite};
 use crate::feature::{Feature, Message, approximate, exact, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
@@ -51,9 +51,9 @@ static AS_SENT: Rule = Rule::new(
     "route-path-rewrite-native",
     Outcome::Approximated,
     "the path is rewritten as it was sent",
-    "Envoy rewrites the path as it has normalized it, replaces every match of a pattern, and tells the upstream the \
-     path that was in x-envoy-original-path. APISIX's proxy-rewrite plugin rewrites the path as the client sent it, so that \
-     one with unusual escapes or dot segments may stay as it is; it replaces the first match alone, and sends no such header.",
+    "Envoy rewrites the path as it has normalized it, and replaces every match of a pattern. APISIX's proxy-rewrite plugin \
+     rewrites the path as the client sent it, so that one with unusual escapes or dot segments may stay as it is, and \
+     replaces the first match alone.",
     "nothing for paths without unusual escapes and patterns that match once; or load Amesh's Lua package",
 );
 
@@ -268,9 +268,17 @@ impl Changed {
             return;
         }
         let rewrite = plugins.proxy_rewrite.get_or_insert_with(ProxyRewrite::as_sent);
-        rewrite.regex_uri = regex_uri;
+        let mut tell = |name: &str, variable: &str| {
+            let value = HeaderValues::One(variable.to_owned());
+            rewrite.headers.set.insert(name.to_owned(), value);
+        };
+        if regex_uri.is_some() {
+            tell("x-envoy-original-path", "$real_request_uri");
+        }
         if let Some(HostRewrite::Literal(host)) = host {
+            tell("x-envoy-original-host", "$http_host");
             rewrite.host = Some(host);
         }
+        rewrite.regex_uri = regex_uri;
     }
 }

@@ -89,6 +89,10 @@ function _M.path(ctx)
 end
 
 
+--- A number from 0 to 1, which it never is. APISIX gives each worker a seed of its own.
+_M.random = math.random
+
+
 --- The host as Envoy's router sees it.
 function _M.host(ctx)
     return ctx.amesh_host or ctx.var.http_host
@@ -99,6 +103,12 @@ end
 function _M.replace_all(text, pattern, put)
     local replaced, _, err = ngx.re.gsub(text, pattern, put, "jo")
     return replaced, err
+end
+
+
+--- A path that nginx has read, as it may be sent.
+function _M.escape(path)
+    return ngx.escape_uri(path, 0)
 end
 
 
@@ -129,6 +139,7 @@ end
 
 --- Sets the path that a gRPC upstream gets, which nginx makes of the request's own.
 function _M.set_grpc_path(path)
+    -- A plus sign is a space only in a query.
     ngx.req.set_uri(ngx.unescape_uri((path:gsub("%?.*", ""):gsub("%+", "%%2B"))))
 end
 
