@@ -43,12 +43,12 @@ pub struct Plugins {
     /// Amesh's own: answers in place of an upstream.
     #[serde(rename = "amesh-answer", skip_serializing_if = "Option::is_none")]
     pub amesh_answer: Option<AmeshAnswer>,
-    /// Amesh's own: what keeps requests on one node.
-    #[serde(rename = "amesh-hash", skip_serializing_if = "Option::is_none")]
-    pub amesh_hash: Option<AmeshHash>,
     /// Amesh's own: cross-origin requests.
     #[serde(rename = "amesh-cors", skip_serializing_if = "Option::is_none")]
     pub amesh_cors: Option<AmeshCors>,
+    /// Amesh's own: what keeps requests on one node.
+    #[serde(rename = "amesh-hash", skip_serializing_if = "Option::is_none")]
+    pub amesh_hash: Option<AmeshHash>,
     /// Amesh's own: how long a request may take and when it is tried again.
     #[serde(rename = "amesh-retry", skip_serializing_if = "Option::is_none")]
     pub amesh_retry: Option<AmeshRetry>,

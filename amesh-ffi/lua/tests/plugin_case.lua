@@ -20,7 +20,6 @@ function _M.nginx(request)
     end
     function nginx.set_response_header(name, value) nginx.response.headers[name:lower()] = value end
     function nginx.path(ctx) return ctx.amesh_path or nginx.target(ctx) end
-    function nginx.random() return request.random end
     function nginx.host(ctx) return ctx.amesh_host or nginx.var(ctx, "http_host") end
     function nginx.replace_all(text, pattern, put)
         local out = {}
@@ -63,18 +62,6 @@ function _M.nginx(request)
         nginx.response.headers["content-type"] = content_type
     end
     nginx.decode_base64 = fake.decode_base64
-    function nginx.request_header_lines(_, name)
-        local value = request.headers and request.headers[name:lower()]
-        return type(value) == "table" and value or {value}
-    end
-    function nginx.connection() return request.client, request.server end
-    function nginx.balancer() return request.balancer end
-    function nginx.upstream_answered() return not request.failed end
-    function nginx.add_response_header(name, value)
-        local lines = nginx.response.headers[name:lower()] or {}
-        lines[#lines + 1] = value
-        nginx.response.headers[name:lower()] = lines
-    end
     nginx.conditions = condition.new({re_find = pcre.find, expr = {new = function()
         return nil, "no lua-resty-expr here"
     end}})
@@ -85,6 +72,18 @@ function _M.nginx(request)
         local drawn = request.random and table.remove(request.random, 1) or 0
         assert(drawn < limit, "no such number can be drawn")
         return drawn
+    end
+    function nginx.request_header_lines(_, name)
+        local value = request.headers and request.headers[name:lower()]
+        return type(value) == "table" and value or {value}
+    end
+    function nginx.connection() return request.client, request.server end
+    function nginx.balancer() return request.balancer end
+    function nginx.upstream_answered() return not request.failed end
+    function nginx.add_response_header(name, value)
+        local answered = nginx.response.headers
+        answered[name:lower()] = answered[name:lower()] or {}
+        table.insert(answered[name:lower()], value)
     end
     return nginx
 end

@@ -125,33 +125,32 @@ return {
                 members[at] = {cluster = tostring(at), weight = weight, upstream_id = "u" .. at}
             end
             local _, ctx = case.run(forward, "rewrite", {clusters = {members = members, header = "x-n"}},
-                {random = random, headers = {["x-n"] = header}, var = {}})
+                {random = {random}, headers = {["x-n"] = header}, var = {}})
             return ctx.upstream_id
         end
         equal(chosen({1, 3}, 0), "u1")
-        equal(chosen({1, 3}, 0.2499), "u1")
-        equal(chosen({1, 3}, 0.25), "u2")
-        equal(chosen({1, 3}, 0.9999), "u2")
-        equal(chosen({1, 4294967294}, 0.5), "u2")
+        equal(chosen({1, 3}, 1), "u2")
+        equal(chosen({1, 3}, 3), "u2")
+        equal(chosen({1, 4294967294}, 4294967294), "u2")
         local many = {}
         for at = 1, 100 do
             many[at] = 1
         end
         for at = 1, 100 do
-            equal(chosen(many, (at - 0.5) / 100), "u" .. at)
+            equal(chosen(many, at - 1), "u" .. at)
         end
         equal(chosen(many, 0, "1041"), "u42")
         -- 2^64 - 1 is 15 more than a multiple of 100.
         equal(chosen(many, 0, "18446744073709551615"), "u16")
         for _, no in ipairs({"18446744073709551616", "x", "-1", "", {"1", "1"}}) do
-            equal(chosen(many, 0.5, no), "u51")
+            equal(chosen(many, 50, no), "u51")
         end
     end},
     {"a member's own changes come first [SEM-O03, SEM-W08]", function()
         local function step(value) return {add = {{name = "lvl", action = "append", value = value}}} end
         local conf = {headers = {step("route")}, clusters = {members = {{cluster = "c", weight = 1, upstream_id = "u",
             host = "w.h", request = {step("member")}, response = {step({{command = "upstream_cluster"}})}}}}}
-        local request = {headers = {}, var = {http_host = "a"}, random = 0}
+        local request = {headers = {}, var = {http_host = "a"}}
         local nginx, ctx = case.run(forward, "rewrite", conf, request)
         equal(table.concat(request.headers.lvl, ";"), "member;route")
         equal(request.headers["x-envoy-original-host"], nil)
@@ -161,7 +160,7 @@ return {
     end},
     {"a member that does not exist", function()
         local members = {{cluster = "c", weight = 1, upstream_id = "u", status = 404}}
-        equal(forwarded({clusters = {members = members}}, {random = 0}).status, 404)
+        equal(forwarded({clusters = {members = members}}, {}).status, 404)
         fake.contains(case.refused(forward, {clusters = {members = {}}}), "have no weight")
     end},
     {"what is not understood is refused", function()

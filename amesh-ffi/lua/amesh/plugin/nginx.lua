@@ -44,53 +44,10 @@ function _M.request_header(ctx, name)
 end
 
 
---- All lines of a header of the request, by its name in lower case.
-function _M.request_header_lines(ctx, name)
-    local value = core.request.headers(ctx)[name]
-    return type(value) == "table" and value or {value}
-end
-
-
-local function address(host, port)
-    return (host:find(":", 1, true) and "[" .. host .. "]" or host) .. ":" .. port
-end
-
-
---- The addresses of the connection that the request came by: the client's and ours.
-function _M.connection(ctx)
-    local var = ctx.var
-    -- Where nginx takes the client's address from a header these are still those of the connection.
-    local host, port = var.realip_remote_addr or var.remote_addr, var.realip_remote_port or var.remote_port
-    return address(host, port), address(var.server_addr, var.server_port)
-end
-
-
---- The kind of balancer of the request's upstream.
-function _M.balancer(ctx)
-    return ctx.upstream_conf and ctx.upstream_conf.type
-end
-
-
---- Whether the response is an upstream's, and not one that stands in for it.
-function _M.upstream_answered()
-    local times = _M.tries("upstream_header_time")
-    local last = times[#times]
-    return last ~= nil and last ~= "-"
-end
-
-
---- Adds a line to a header of the response.
-_M.add_response_header = core.response.add_header
-
-
 --- The path and query as Envoy's router sees them.
 function _M.path(ctx)
     return ctx.amesh_path or _M.target(ctx)
 end
-
-
---- A number from 0 to 1, which it never is. APISIX gives each worker a seed of its own.
-_M.random = math.random
 
 
 --- The host as Envoy's router sees it.
@@ -175,6 +132,43 @@ _M.response_headers = {
     get = function(_, name) return ngx.header[name] end,
     set = function(_, name, value) ngx.header[name] = value end,
 }
+--- All lines of a header of the request, by its name in lower case.
+function _M.request_header_lines(ctx, name)
+    local value = core.request.headers(ctx)[name]
+    return type(value) == "table" and value or {value}
+end
+
+
+local function address(host, port)
+    return (host:find(":", 1, true) and "[" .. host .. "]" or host) .. ":" .. port
+end
+
+
+--- The addresses of the connection that the request came by: the client's and ours.
+function _M.connection(ctx)
+    local var = ctx.var
+    -- Where nginx takes the client's address from a header these are still those of the connection.
+    local host, port = var.realip_remote_addr or var.remote_addr, var.realip_remote_port or var.remote_port
+    return address(host, port), address(var.server_addr, var.server_port)
+end
+
+
+--- The kind of balancer of the request's upstream.
+function _M.balancer(ctx)
+    return ctx.upstream_conf and ctx.upstream_conf.type
+end
+
+
+--- Whether the response is an upstream's, and not one that stands in for it.
+function _M.upstream_answered()
+    local times = _M.tries("upstream_header_time")
+    local last = times[#times]
+    return last ~= nil and last ~= "-"
+end
+
+
+--- Adds a line to a header of the response.
+_M.add_response_header = core.response.add_header
 
 
 _M.decode_base64 = ngx.decode_base64

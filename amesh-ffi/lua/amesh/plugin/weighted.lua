@@ -73,7 +73,7 @@ function _M.compile(conf, nginx)
     return function(ctx)
         -- Of several headers none is believed.
         local value = name and nginx.request_headers.get(ctx, name)
-        local chosen = type(value) == "string" and remainder(value, total) or floor(nginx.random() * total)
+        local chosen = type(value) == "string" and remainder(value, total) or nginx.random(total)
         -- The first whose share ends after it.
         local low, high = 1, #ends
         while low < high do
