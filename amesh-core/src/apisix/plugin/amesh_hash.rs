@@ -35,8 +35,16 @@ pub enum HashOf {
     Cookie(HashCookie),
     /// The query parameter of this name.
     Query(String),
-    /// The client's address; always true.
-    SourceIp(bool),
+    /// The client's address.
+    SourceIp(HashSourceIp),
+}
+
+/// The client's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct HashSourceIp {
+    /// Which address of X-Forwarded-For it is, counted from the end; absent, the connection's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hop: Option<u32>,
 }
 
 /// A header.

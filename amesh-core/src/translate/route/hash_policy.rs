@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::config::route::v3::route_action::hash_policy::{
 };
 
 use super::rewrite;
-use crate::apisix::plugin::{self, AmeshHash, HashCookie, HashHeader, HashOf, Retry};
+use crate::apisix::plugin::{self, AmeshHash, HashCookie, HashHeader, HashOf, HashSourceIp, Retry};
 use crate::feature::{Feature, Message, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
@@ -121,6 +121,15 @@ pub(super) fn read(
     })
 }
 
+/// Lets the client's address be the one that X-Forwarded-For tells, counted from the end.
+pub(super) fn believe(hash: &mut AmeshHash, hop: u32) {
+    for policy in &mut hash.policies {
+        if let HashOf::SourceIp(address) = &mut policy.of {
+            address.hop = Some(hop);
+        }
+    }
+}
+
 fn one(policy: &HashPolicy, at: Path<'_>, findings: &Findings) -> Option<plugin::HashPolicy> {
     let HashPolicy {
         terminal,
@@ -151,7 +160,7 @@ fn one(policy: &HashPolicy, at: Path<'_>, findings: &Findings) -> Option<plugin:
                 // No policy at all to Envoy.
                 return None;
             }
-            HashOf::SourceIp(true)
+            HashOf::SourceIp(HashSourceIp::default())
         }
         Some(PolicySpecifier::QueryParameter(QueryParameter { name })) => HashOf::Query(name.clone()),
         Some(PolicySpecifier::FilterState(FilterState { key })) => {

@@ -5,6 +5,7 @@
 -- ask the balancer where there is a single node, so the plugin does that itself before the request goes on.
 
 local bit = require("bit")
+local format = require("amesh.plugin.format")
 local hash = require("amesh.balancer.hash")
 local plugin = require("amesh.plugin")
 
@@ -140,9 +141,14 @@ local function query(name, nginx)
 end
 
 
-local function source_ip(_, nginx)
+local function source_ip(conf, nginx)
+    local wrong = plugin.wrong(conf, {hop = "number?"}, "source_ip")
+    if wrong then
+        return nil, wrong
+    end
     return function(ctx)
-        return hash.xx(nginx.var(ctx, "remote_addr") or "")
+        local forwarded = conf.hop and format.forwarded_address(conf.hop, ctx, nginx)
+        return hash.xx(forwarded or nginx.var(ctx, "remote_addr") or "")
     end
 end
 
@@ -158,7 +164,7 @@ function _M.compile(conf, nginx)
     local policies = {other_hosts = conf.other_hosts}
     for index, policy in ipairs(conf.policies) do
         wrong = plugin.wrong(policy, {
-            header = "table?", cookie = "table?", query = "string?", source_ip = "boolean?", terminal = "boolean?",
+            header = "table?", cookie = "table?", query = "string?", source_ip = "table?", terminal = "boolean?",
         }, "policies")
         if wrong then
             return nil, wrong

@@ -128,7 +128,7 @@ def cases():
                   [f"u={a}" for a in values] + [f"x=1&u={a}%41&u=2" for a in values]
                   + ["u", "u=", "u=a=b", "U=1&u=2", "&&u=3", "u=a+b", "x&u=7"]],
     ))
-    made.append(policies("the client's address", {"source_ip": True}, requests=[header(), header(("x-a", "1"))]))
+    made.append(policies("the client's address", {"source_ip": {}}, requests=[header(), header(("x-a", "1"))]))
     made.append(policies(
         "cookies", {"cookie": {"name": "sess"}},
         requests=[header(("cookie", text)) for text in
