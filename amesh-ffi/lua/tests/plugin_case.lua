@@ -21,12 +21,19 @@ function _M.nginx(request)
     function nginx.set_response_header(name, value) nginx.response.headers[name:lower()] = value end
     function nginx.path(ctx) return ctx.amesh_path or nginx.target(ctx) end
     function nginx.host(ctx) return ctx.amesh_host or nginx.var(ctx, "http_host") end
-    -- The tests that need a pattern run in a real APISIX.
     function nginx.replace_all(text, pattern, put)
-        if pattern == "one" then
-            return (text:gsub(pattern, put))
+        local out = {}
+        local from, to = pcre.find(text, pattern)
+        while from and to >= from do
+            local groups = pcre.match(text:sub(from, to), pattern)
+            local replaced = put:gsub("%$([%d$])", "${%1}"):gsub("%${([%d$])}", function(group)
+                return group == "$" and "$" or groups[tonumber(group)] or ""
+            end)
+            out[#out + 1] = text:sub(1, from - 1) .. replaced
+            text = text:sub(to + 1)
+            from, to = pcre.find(text, pattern)
         end
-        return text
+        return table.concat(out) .. text
     end
     function nginx.escape(path) return (path:gsub(" ", "%%20")) end
     function nginx.set_upstream_path(_, path) nginx.response.path = path end
@@ -69,16 +76,6 @@ function _M.nginx(request)
     function nginx.request_header_lines(_, name)
         local value = request.headers and request.headers[name:lower()]
         return type(value) == "table" and value or {value}
-    end
-    function nginx.replace(text, regex, made)
-        local out = {}
-        local from, to = pcre.find(text, regex)
-        while from do
-            out[#out + 1] = text:sub(1, from - 1) .. made(pcre.match(text:sub(from, to), regex))
-            text = text:sub(to + 1)
-            from, to = pcre.find(text, regex)
-        end
-        return table.concat(out) .. text
     end
     function nginx.connection() return request.client, request.server end
     function nginx.balancer() return request.balancer end

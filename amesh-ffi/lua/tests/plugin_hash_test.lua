@@ -33,6 +33,21 @@ return {
         equal(cookies(conf, "roundrobin"), nil)
         equal(cookies(conf, "amesh_maglev", true), nil, "no answer of an upstream")
     end},
+    {"the client's address may be one that X-Forwarded-For tells", function()
+        local function key(hop, forwarded)
+            local conf = {policies = {{source_ip = {hop = hop}}}}
+            local nginx = case.nginx({headers = {["x-forwarded-for"] = forwarded}, var = {remote_addr = "10.0.0.1"}})
+            local ctx = {}
+            plugin.of(hash, nginx).access(conf, ctx)
+            return table.concat({hash.key(ctx)}, " ")
+        end
+        local own = key(nil, "1.1.1.1, 2.2.2.2")
+        equal(key(1, nil), own)
+        equal(key(3, "1.1.1.1, 2.2.2.2"), own)
+        equal(key(1, "10.0.0.1"), own)
+        assert(key(1, "1.1.1.1, 2.2.2.2") ~= own)
+        equal(key(2, "1.1.1.1, 2.2.2.2"), key(1, "1.1.1.1"))
+    end},
     {"several cookies", function()
         local conf = {policies = {{cookie = {name = "a", ttl = 0}}, {cookie = {name = "b", ttl = 1}}}}
         local set = cookies(conf, "amesh_maglev")
@@ -41,7 +56,7 @@ return {
     end},
     {"what is not understood is refused", function()
         fake.contains(case.refused(hash, {policies = {{}}}), "must have one of")
-        fake.contains(case.refused(hash, {policies = {{query = "a", source_ip = true}}}), "one method each")
+        fake.contains(case.refused(hash, {policies = {{query = "a", source_ip = {}}}}), "one method each")
         fake.contains(case.refused(hash, {policies = {{filter_state = {key = "a"}}}}), "policies.filter_state is not known")
         fake.contains(case.refused(hash, {policies = {{cookie = {ttl = 1}}}}), "cookie.name is missing")
         fake.contains(case.refused(hash, {policies = {{header = {name = 1}}}}), "header.name must be a string")

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::PathRewrite;
+
 /// The plugin's configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AmeshHash {
@@ -33,8 +35,16 @@ pub enum HashOf {
     Cookie(HashCookie),
     /// The query parameter of this name.
     Query(String),
-    /// The client's address; always true.
-    SourceIp(bool),
+    /// The client's address.
+    SourceIp(HashSourceIp),
+}
+
+/// The client's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct HashSourceIp {
+    /// Which address of X-Forwarded-For it is, counted from the end; absent, the connection's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hop: Option<u32>,
 }
 
 /// A header.
@@ -42,6 +52,9 @@ pub enum HashOf {
 pub struct HashHeader {
     /// Its name in lower case.
     pub name: String,
+    /// What is replaced in each line before it is hashed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<PathRewrite>,
 }
 
 /// A cookie, which may be given to clients that have none.

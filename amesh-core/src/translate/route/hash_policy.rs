@@ -9,7 +9,8 @@ use envoy_types::pb::envoy::config::route::v3::route_action::hash_policy::{
     ConnectionProperties, Cookie, CookieAttribute, FilterState, Header, PolicySpecifier, QueryParameter,
 };
 
-use crate::apisix::plugin::{self, AmeshHash, HashCookie, HashHeader, HashOf, Retry};
+use super::rewrite;
+use crate::apisix::plugin::{self, AmeshHash, HashCookie, HashHeader, HashOf, HashSourceIp, Retry};
 use crate::feature::{Feature, Message, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
@@ -37,7 +38,7 @@ pub(crate) static FEATURE: Feature = Feature {
             name: "envoy.config.route.v3.RouteAction.HashPolicy.Header",
             fields: &[
                 unsupported("header_name", &HASH).amesh_exact("amesh-hash.policies[].header.name"),
-                unsupported("regex_rewrite", &HASH).amesh_unsupported(&PART),
+                unsupported("regex_rewrite", &HASH).amesh_exact("amesh-hash.policies[].header.rewrite"),
             ],
         },
         Message {
@@ -66,7 +67,7 @@ pub(crate) static FEATURE: Feature = Feature {
         },
     ],
     extensions: &[],
-    rules: &[],
+    rules: &[&PART],
 };
 
 static HASH: Rule = Rule::new(
@@ -93,8 +94,8 @@ static PART: Rule = Rule::new(
     Outcome::LeftOut,
     "a header is hashed as a whole, not what a pattern makes of it",
     "Envoy can replace parts of a header's value before it hashes it, so that values that differ elsewhere go to the same \
-     endpoint. That is not carried over: only equal values are kept together.",
-    "hash a header that has the part alone",
+     endpoint. The pattern means something else in PCRE, which APISIX uses, so only equal values are kept together.",
+    "write the pattern so that RE2 and PCRE read it alike",
 );
 
 /// The plugin for a route; `None` when nothing is hashed.
@@ -120,6 +121,15 @@ pub(super) fn read(
     })
 }
 
+/// Lets the client's address be the one that X-Forwarded-For tells, counted from the end.
+pub(super) fn believe(hash: &mut AmeshHash, hop: u32) {
+    for policy in &mut hash.policies {
+        if let HashOf::SourceIp(address) = &mut policy.of {
+            address.hop = Some(hop);
+        }
+    }
+}
+
 fn one(policy: &HashPolicy, at: Path<'_>, findings: &Findings) -> Option<plugin::HashPolicy> {
     let HashPolicy {
         terminal,
@@ -132,9 +142,16 @@ fn one(policy: &HashPolicy, at: Path<'_>, findings: &Findings) -> Option<plugin:
                 regex_rewrite,
             } = header;
             let at = at.field("header");
-            findings.add_if(regex_rewrite.is_some(), &PART, at.field("regex_rewrite"));
+            let rewrite = regex_rewrite.as_ref().and_then(|rewrite| {
+                let read = rewrite::regex(rewrite);
+                if let Err(error) = &read {
+                    findings.add_with(&PART, at.field("regex_rewrite"), error.to_string());
+                }
+                read.ok().map(|read| rewrite::with_package(&read))
+            });
             HashOf::Header(HashHeader {
                 name: header_name.to_ascii_lowercase(),
+                rewrite,
             })
         }
         Some(PolicySpecifier::Cookie(it)) => HashOf::Cookie(cookie(it)),
@@ -143,7 +160,7 @@ fn one(policy: &HashPolicy, at: Path<'_>, findings: &Findings) -> Option<plugin:
                 // No policy at all to Envoy.
                 return None;
             }
-            HashOf::SourceIp(true)
+            HashOf::SourceIp(HashSourceIp::default())
         }
         Some(PolicySpecifier::QueryParameter(QueryParameter { name })) => HashOf::Query(name.clone()),
         Some(PolicySpecifier::FilterState(FilterState { key })) => {

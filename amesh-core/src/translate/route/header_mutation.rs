@@ -10,6 +10,7 @@ mod native;
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
 
+use super::hash_policy;
 use crate::apisix::plugin::{
     AmeshForward, AmeshResponse, AppendAction, Format, HeaderAddition, HeaderStep, Plugins, ProxyRewrite,
     ResponseHeaderChanges, ResponseRewrite,
@@ -177,7 +178,7 @@ impl Levels<'_> {
     }
 }
 
-/// Lets the client's address in all values be the one that X-Forwarded-For tells, counted from the end.
+/// Lets the client's address in all values and hashes be the one that X-Forwarded-For tells, counted from the end.
 pub(super) fn believe(plugins: &mut Plugins, hop: u32) {
     let mut steps: Vec<&mut HeaderStep> = Vec::new();
     if let Some(forward) = &mut plugins.amesh_forward {
@@ -192,6 +193,9 @@ pub(super) fn believe(plugins: &mut Plugins, hop: u32) {
     }
     for addition in steps.into_iter().flat_map(|step| &mut step.add) {
         format::believe(&mut addition.value, hop);
+    }
+    if let Some(hash) = &mut plugins.amesh_hash {
+        hash_policy::believe(hash, hop);
     }
 }
 

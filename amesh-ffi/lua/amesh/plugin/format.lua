@@ -39,7 +39,7 @@ end
 
 
 -- The address of X-Forwarded-For that Envoy takes for the client's; nil where there is none.
-local function forwarded_address(hop, ctx, nginx)
+function _M.forwarded_address(hop, ctx, nginx)
     local values = nginx.request_headers.get(ctx, "x-forwarded-for")
     if not values then
         return nil
@@ -55,7 +55,7 @@ end
 
 local function client(hop, name, read)
     return function(ctx, nginx)
-        local found = forwarded_address(hop, ctx, nginx)
+        local found = _M.forwarded_address(hop, ctx, nginx)
         if not found then
             return read(ctx, nginx)
         elseif name == "downstream_remote_address" then

@@ -1,10 +1,11 @@
 --- What keeps requests on one endpoint: Envoy's hash policies.
 --
--- As in Envoy the hash is worked out when a balancer asks for it: upstreams that are balanced otherwise set no cookie. The
--- plugin only says of which route the policies are. APISIX does not ask the balancer where there is a single node, so the
--- plugin does that itself before the request goes on.
+-- What is hashed is the request as its route has changed it. As in Envoy the hash is worked out when a balancer asks for it:
+-- upstreams that are balanced otherwise set no cookie. The plugin only says of which route the policies are. APISIX does not
+-- ask the balancer where there is a single node, so the plugin does that itself before the request goes on.
 
 local bit = require("bit")
+local format = require("amesh.plugin.format")
 local hash = require("amesh.balancer.hash")
 local plugin = require("amesh.plugin")
 
@@ -15,8 +16,6 @@ local rol = bit.rol
 local table_concat = table.concat
 local table_sort = table.sort
 local tohex = bit.tohex
-local tonumber = tonumber
-local type = type
 
 local _M = {
     name = "amesh-hash",
@@ -28,48 +27,30 @@ local HASHING = {amesh_ring_hash = true, amesh_maglev = true}
 
 -- What is no header to nginx.
 local PSEUDO = {
-    [":authority"] = function(ctx, nginx) return nginx.var(ctx, "http_host") end,
+    [":authority"] = function(ctx, nginx) return nginx.host(ctx) end,
     [":method"] = function(ctx, nginx) return nginx.var(ctx, "request_method") end,
-    [":path"] = function(ctx, nginx) return nginx.target(ctx) end,
+    [":path"] = function(ctx, nginx) return nginx.path(ctx) end,
     [":scheme"] = function(ctx, nginx) return nginx.var(ctx, "scheme") end,
 }
 
 
--- What takes the place of a match, given its groups: Envoy writes them as \0 to \9, and a backslash as two.
-local function replacement(put)
-    local parts = {}
-    local at = 1
-    while at <= #put do
-        local text, digit = put:match("^([^\\]+)", at), put:match("^\\(%d)", at)
-        if digit then
-            parts[#parts + 1] = tonumber(digit)
-            at = at + 2
-        elseif text then
-            parts[#parts + 1] = text
-            at = at + #text
-        else
-            parts[#parts + 1] = "\\"
-            at = at + 2
-        end
-    end
-    return function(groups)
-        local texts = {}
-        for index, part in ipairs(parts) do
-            texts[index] = type(part) == "string" and part or groups[part] or ""
-        end
-        return table_concat(texts)
-    end
-end
-
-
 -- All lines of a header, whatever their order; each line is hashed with the hash of the lines before it as the seed.
 local function header(conf, nginx)
-    local wrong = plugin.wrong(conf, {name = "string", regex = "string?", put = "string?"}, "header")
+    local wrong = plugin.wrong(conf, {name = "string", rewrite = "table?"}, "header")
+    local rewrite = conf.rewrite
+    if not wrong and rewrite then
+        wrong = plugin.wrong(rewrite, {pattern = "string", put = "string"}, "header.rewrite")
+    end
     if wrong then
         return nil, wrong
     end
+    if rewrite then
+        local _, err = nginx.replace_all("", rewrite.pattern, rewrite.put)
+        if err then
+            return nil, "header.rewrite.pattern: " .. err
+        end
+    end
     local pseudo = PSEUDO[conf.name]
-    local put = conf.regex and replacement(conf.put or "")
     return function(ctx)
         local lines = pseudo and {pseudo(ctx, nginx)} or nginx.request_header_lines(ctx, conf.name)
         if #lines == 0 then
@@ -77,7 +58,7 @@ local function header(conf, nginx)
         end
         local values = {}
         for index, line in ipairs(lines) do
-            values[index] = put and nginx.replace(line, conf.regex, put) or line
+            values[index] = rewrite and nginx.replace_all(line, rewrite.pattern, rewrite.put) or line
         end
         table_sort(values)
         local sum = 0ULL
@@ -148,7 +129,7 @@ end
 -- The first parameter of that name, as it was sent.
 local function query(name, nginx)
     return function(ctx)
-        local text = nginx.target(ctx):match("%?(.*)$")
+        local text = nginx.path(ctx):match("%?(.*)$")
         for one in (text or ""):gmatch("[^&]+") do
             local known, value = one:match("^([^=]*)=?(.*)$")
             if known == name then
@@ -160,9 +141,14 @@ local function query(name, nginx)
 end
 
 
-local function source_ip(_, nginx)
+local function source_ip(conf, nginx)
+    local wrong = plugin.wrong(conf, {hop = "number?"}, "source_ip")
+    if wrong then
+        return nil, wrong
+    end
     return function(ctx)
-        return hash.xx(nginx.var(ctx, "remote_addr") or "")
+        local forwarded = conf.hop and format.forwarded_address(conf.hop, ctx, nginx)
+        return hash.xx(forwarded or nginx.var(ctx, "remote_addr") or "")
     end
 end
 
@@ -178,7 +164,7 @@ function _M.compile(conf, nginx)
     local policies = {other_hosts = conf.other_hosts}
     for index, policy in ipairs(conf.policies) do
         wrong = plugin.wrong(policy, {
-            header = "table?", cookie = "table?", query = "string?", source_ip = "boolean?", terminal = "boolean?",
+            header = "table?", cookie = "table?", query = "string?", source_ip = "table?", terminal = "boolean?",
         }, "policies")
         if wrong then
             return nil, wrong

@@ -140,17 +140,6 @@ function _M.request_header_lines(ctx, name)
 end
 
 
---- A text with each match of a regular expression replaced by what a function makes of its groups.
-function _M.replace(text, regex, made)
-    local replaced, _, err = ngx.re.gsub(text, regex, made, "jo")
-    if not replaced then
-        core.log.error("amesh: a header is hashed as it is: ", err)
-        return text
-    end
-    return replaced
-end
-
-
 local function address(host, port)
     return (host:find(":", 1, true) and "[" .. host .. "]" or host) .. ":" .. port
 end

@@ -115,7 +115,7 @@ def cases():
     ))
     made.append(policies(
         "parts of a header",
-        {"header": {"name": "x-a", "regex": "([a-f]+)([0-9])", "put": r"\2-\1\\\0"}},
+        {"header": {"name": "x-a", "rewrite": {"pattern": "([a-f]+)([0-9])", "put": "${2}-${1}\\$$${0}"}}},
         requests=[header(("x-a", a)) for a in values],
     ))
     made.append(policies(
@@ -128,7 +128,7 @@ def cases():
                   [f"u={a}" for a in values] + [f"x=1&u={a}%41&u=2" for a in values]
                   + ["u", "u=", "u=a=b", "U=1&u=2", "&&u=3", "u=a+b", "x&u=7"]],
     ))
-    made.append(policies("the client's address", {"source_ip": True}, requests=[header(), header(("x-a", "1"))]))
+    made.append(policies("the client's address", {"source_ip": {}}, requests=[header(), header(("x-a", "1"))]))
     made.append(policies(
         "cookies", {"cookie": {"name": "sess"}},
         requests=[header(("cookie", text)) for text in
@@ -156,9 +156,12 @@ def policy(conf):
     made = {"terminal": conf.get("terminal", False)}
     if "header" in conf:
         made["header"] = {"header_name": conf["header"]["name"]}
-        if "regex" in conf["header"]:
+        if "rewrite" in conf["header"]:
+            # The words of nginx in those of RE2.
+            put_in = conf["header"]["rewrite"]["put"].replace("\\", "\\\\")
+            put_in = re.sub(r"\$\{(\d)\}", r"\\\1", put_in).replace("$$", "$")
             made["header"]["regex_rewrite"] = {
-                "pattern": {"regex": conf["header"]["regex"]}, "substitution": conf["header"]["put"],
+                "pattern": {"regex": conf["header"]["rewrite"]["pattern"]}, "substitution": put_in,
             }
     elif "cookie" in conf:
         made["cookie"] = {key: value for key, value in conf["cookie"].items() if key != "ttl"}
