@@ -20,8 +20,8 @@ pub use id::Id;
 pub use plugin::Plugins;
 pub use route::Route;
 pub use upstream::{
-    ActiveCheck, ActiveHealthy, ActiveUnhealthy, Balancer, Checks, KeepalivePool, Node, PassHost, PassiveCheck,
-    PassiveHealthy, PassiveUnhealthy, Scheme, Timeout, Upstream,
+    ActiveCheck, ActiveHealthy, ActiveUnhealthy, Balancer, Checks, KeepalivePool, Node, NodeMetadata, PassHost,
+    PassiveCheck, PassiveHealthy, PassiveUnhealthy, Scheme, Timeout, Upstream,
 };
 
 /// The kinds of objects, in the order in which they must be written: what is referred to comes before what refers.

@@ -66,6 +66,7 @@ pub(crate) static FEATURES: &[&Feature] = &[
     &route::action::FEATURE,
     &route::direct_response::FEATURE,
     &route::entry::FEATURE,
+    &route::hash_policy::FEATURE,
     &route::header::FEATURE,
     &route::header_mutation::FEATURE,
     &route::matching::FEATURE,

@@ -4,6 +4,7 @@ mod amesh_answer;
 mod amesh_cors;
 mod amesh_fault;
 mod amesh_forward;
+mod amesh_hash;
 mod amesh_mirror;
 mod amesh_response;
 mod amesh_retry;
@@ -21,7 +22,8 @@ use serde::Serialize;
 pub use amesh_answer::{AmeshAnswer, DirectAnswer, RedirectAnswer};
 pub use amesh_cors::AmeshCors;
 pub use amesh_fault::{AbortFault, AmeshFault, DelayFault, Part};
-pub use amesh_forward::{AmeshForward, HostRewrite};
+pub use amesh_forward::{AmeshForward, HostRewrite, WeightedCluster, WeightedClusters};
+pub use amesh_hash::{AmeshHash, CookieAttribute, HashCookie, HashHeader, HashOf, HashPolicy};
 pub use amesh_mirror::{AmeshMirror, MirrorCopy};
 pub use amesh_response::AmeshResponse;
 pub use amesh_retry::{AmeshRetry, Retry, RetryOn};
@@ -46,6 +48,9 @@ pub struct Plugins {
     /// Amesh's own: cross-origin requests.
     #[serde(rename = "amesh-cors", skip_serializing_if = "Option::is_none")]
     pub amesh_cors: Option<AmeshCors>,
+    /// Amesh's own: what keeps requests on one node.
+    #[serde(rename = "amesh-hash", skip_serializing_if = "Option::is_none")]
+    pub amesh_hash: Option<AmeshHash>,
     /// Amesh's own: how long a request may take and when it is tried again.
     #[serde(rename = "amesh-retry", skip_serializing_if = "Option::is_none")]
     pub amesh_retry: Option<AmeshRetry>,

@@ -15,11 +15,14 @@ pub struct Upstream {
     /// How requests are spread.
     #[serde(rename = "type")]
     pub balancer: Balancer,
+    /// Settings of Amesh's own balancers, whose form is theirs: upstreams of APISIX have no other place for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// The protocol spoken to the nodes.
     pub scheme: Scheme,
     /// The Host header that nodes get.
     pub pass_host: PassHost,
-    /// The nodes, sorted.
+    /// The nodes, sorted; those of a ring in Envoy's order, on which it depends.
     pub nodes: Vec<Node>,
     /// Timeouts of one attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,6 +47,19 @@ pub enum Balancer {
     RoundRobin,
     /// The node with the fewest requests in flight for its weight.
     LeastConn,
+    /// Amesh's own: Envoy's ring of hashes. `key`: the least and the greatest number of places, and the hash function.
+    #[serde(rename = "amesh_ring_hash")]
+    RingHash,
+    /// Amesh's own: Envoy's table of hashes. `key`: its size.
+    #[serde(rename = "amesh_maglev")]
+    Maglev,
+    /// Amesh's own: the one with the fewest requests in flight of some that are drawn, or by weight and requests in flight.
+    /// `key`: how many are drawn, and how much a request in flight weighs.
+    #[serde(rename = "amesh_least_request")]
+    LeastRequest,
+    /// Amesh's own: a node drawn at random.
+    #[serde(rename = "amesh_random")]
+    Random,
 }
 
 /// The protocol spoken to the nodes.
@@ -79,6 +95,16 @@ pub struct Node {
     pub weight: u32,
     /// Nodes of a lower priority are tried only after all those of a higher one.
     pub priority: i64,
+    /// What Amesh's own balancers know of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<NodeMetadata>,
+}
+
+/// What Amesh's own balancers know of a node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct NodeMetadata {
+    /// What is hashed in place of its address.
+    pub hash_key: String,
 }
 
 /// Timeouts in seconds, each above zero. `send` and `read` are idle times between two operations, not totals.

@@ -54,6 +54,15 @@ impl Rewrite {
         starts(&self.node)
     }
 
+    /// Whether a path, which begins with a slash, can begin with something else once the matches are replaced.
+    pub(crate) fn may_cut_slash(&self) -> bool {
+        let keeps = self
+            .parts
+            .first()
+            .is_some_and(|part| matches!(part, Part::Text(text) if text.starts_with('/')));
+        !keeps && may_begin(&self.node)
+    }
+
     /// The replacement in the words of nginx: `$1` for groups, `$$` for a dollar. `skipped` groups come first.
     pub(crate) fn replacement(&self, skipped: u32) -> String {
         let mut out = String::new();
@@ -130,6 +139,33 @@ fn starts(node: &Node) -> bool {
     }
 }
 
+/// Whether a match at the beginning of a path can be empty or begin with its slash.
+fn may_begin(node: &Node) -> bool {
+    match node {
+        Node::Class(class) => class.contains(u32::from('/')),
+        Node::Repeat { node, least, .. } => *least == 0 || may_begin(node),
+        Node::Capture(node) => may_begin(node),
+        Node::Concat(list) => {
+            let empty = list.iter().take_while(|node| super::nullable(node)).count();
+            empty == list.len()
+                || list
+                    .iter()
+                    .take(empty + 1)
+                    .any(|node| !is_empty(node) && may_begin(node))
+        }
+        Node::Alternate(list) => list.iter().any(may_begin),
+        Node::Empty | Node::Start { .. } | Node::End { .. } | Node::WordBoundary { .. } => true,
+    }
+}
+
+/// Whether a part never matches a character.
+const fn is_empty(node: &Node) -> bool {
+    matches!(
+        node,
+        Node::Empty | Node::Start { .. } | Node::End { .. } | Node::WordBoundary { .. }
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +194,24 @@ mod tests {
         assert_eq!(rewrite.replacement(1), "c${2}");
         assert!(!rewrite.matches_once());
         assert!(Rewrite::parse("^/a|^(/b)", "").unwrap().matches_once());
+    }
+
+    #[test]
+    fn what_may_cut_the_slash_off() {
+        for (pattern, substitution, expected) in [
+            ("^/a(.*)$", r"/b\1", false),
+            ("^/a(.*)$", r"\1", true),
+            ("^(/a)", r"\1", true),
+            ("one", "two", false),
+            (".", "x", true),
+            ("x?/", "", true),
+            ("a+/", "", false),
+            ("^[a-z]*", "", true),
+            ("$", "", true),
+        ] {
+            let rewrite = Rewrite::parse(pattern, substitution).unwrap();
+            assert_eq!(rewrite.may_cut_slash(), expected, "{pattern} {substitution}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use self::discovery::Endpoints;
 use self::protocol::Speaks;
 use super::endpoint::{self, Chosen};
-use crate::apisix::{Balancer, Id, Node, PassHost, Scheme, Upstream};
+use crate::apisix::{Balancer, Id, Node, NodeMetadata, PassHost, Scheme, Upstream};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 
@@ -158,12 +158,13 @@ pub(crate) fn upstream(
         settings.report(at, findings);
     }
     let common = common_lb::common_lb(common_lb_config.as_ref(), at, findings);
-    let balancer = load_balancing::balancer(
+    let balancing = load_balancing::balancing(
         load_balancing::Settings {
             lb_policy: *lb_policy,
             load_balancing_policy: load_balancing_policy.as_ref(),
             lb_config: lb_config.as_ref(),
             lb_subset_config: lb_subset_config.as_ref(),
+            hash_hostnames: common.hash_hostnames,
         },
         at,
         findings,
@@ -211,6 +212,7 @@ pub(crate) fn upstream(
         unique: matches!(discovery.endpoints(), Endpoints::Discovered),
         panic_threshold: common.panic_threshold,
         locality_weights: common.locality_weights,
+        balances: balancing.balances,
     };
     let socket_of = |endpoint, locality| sockets.pick(endpoint, locality);
     let mut chosen: Vec<Chosen<'_>> = match discovery.endpoints() {
@@ -236,7 +238,8 @@ pub(crate) fn upstream(
     Upstream {
         id: Id::of(name),
         name: Some(short(name)).filter(|name| !name.is_empty()),
-        balancer,
+        balancer: balancing.balancer,
+        key: balancing.key,
         scheme: match (protocol.speaks, tls) {
             (Speaks::Http1, false) => Scheme::Http,
             (Speaks::Http1, true) => Scheme::Https,
@@ -258,6 +261,7 @@ pub(crate) fn no_nodes(name: &str) -> Upstream {
         id: Id::of(name),
         name: Some(short(name)).filter(|name| !name.is_empty()),
         balancer: Balancer::RoundRobin,
+        key: None,
         scheme: Scheme::Http,
         pass_host: PassHost::Pass,
         nodes: Vec::new(),
@@ -269,7 +273,7 @@ pub(crate) fn no_nodes(name: &str) -> Upstream {
 }
 
 fn nodes(chosen: Vec<Chosen<'_>>) -> Vec<Node> {
-    // Sorted already, by host, port and weight, which is the order of nodes.
+    // In order already.
     chosen
         .into_iter()
         .map(|chosen| Node {
@@ -277,6 +281,7 @@ fn nodes(chosen: Vec<Chosen<'_>>) -> Vec<Node> {
             port: chosen.port,
             weight: chosen.weight,
             priority: chosen.priority,
+            metadata: chosen.hash_key.map(|hash_key| NodeMetadata { hash_key }),
         })
         .collect()
 }

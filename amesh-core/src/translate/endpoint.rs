@@ -10,6 +10,7 @@ mod panic;
 pub(crate) mod weight;
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
 use envoy_types::pb::envoy::config::core::v3::{Locality, Metadata};
 use envoy_types::pb::envoy::config::endpoint::v3::cluster_load_assignment::Policy;
@@ -17,6 +18,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::endpoint::HealthCheckConfig;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::locality_lb_endpoints::LbConfig;
 use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints};
+use envoy_types::pb::google::protobuf::value::Kind;
 
 use self::panic::Health;
 use super::cluster::health_check::HEALTH_CHECK;
@@ -141,6 +143,36 @@ pub(crate) struct Use {
     pub(crate) panic_threshold: u32,
     /// Whether the weights of localities count.
     pub(crate) locality_weights: bool,
+    pub(crate) balances: Balances,
+}
+
+/// What the balancer makes of endpoints.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Balances {
+    /// Each gets its share by its weight.
+    ByWeight,
+    /// All get the same.
+    Evenly,
+    /// The hash of a request and that of the endpoint decide.
+    ByHash(Hashing),
+}
+
+impl Balances {
+    pub(crate) const fn hashing(self) -> Option<Hashing> {
+        match self {
+            Self::ByHash(hashing) => Some(hashing),
+            Self::ByWeight | Self::Evenly => None,
+        }
+    }
+}
+
+/// What a balancer by hashes needs to know of endpoints.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hashing {
+    /// Whether host names are hashed in place of addresses.
+    pub(crate) hostnames: bool,
+    /// Whether the order of endpoints matters.
+    pub(crate) in_order: bool,
 }
 
 /// An endpoint that has an address.
@@ -157,6 +189,10 @@ pub(crate) struct Candidate<'m> {
     pub(crate) locality: Option<&'m Locality>,
     /// Which of the cluster's transport sockets speaks to it, as told by `socket_of`.
     pub(crate) socket: usize,
+    /// What is hashed in place of the address.
+    pub(crate) hash_key: Option<String>,
+    /// Where it stands among the others.
+    pub(crate) place: usize,
 }
 
 /// An endpoint that gets requests.
@@ -169,9 +205,11 @@ pub(crate) struct Chosen<'m> {
     pub(crate) priority: i64,
     pub(crate) name: bool,
     pub(crate) socket: usize,
+    pub(crate) hash_key: Option<String>,
+    pub(crate) place: usize,
 }
 
-/// The endpoints that get requests, sorted by address.
+/// The endpoints that get requests, sorted by address unless their order matters.
 #[expect(deprecated, reason = "a control plane may still send what Envoy still reads")]
 pub(crate) fn endpoints<'m>(
     assignment: &'m ClusterLoadAssignment,
@@ -227,6 +265,7 @@ pub(crate) fn endpoints<'m>(
                 priority: *priority,
                 locality: locality.as_ref(),
                 socket: socket_of(endpoint.metadata.as_ref(), metadata.as_ref()),
+                place: candidates.len(),
                 ..candidate
             });
         }
@@ -249,6 +288,9 @@ pub(crate) fn endpoints<'m>(
         }
         same
     });
+    if how.balances.hashing().is_some_and(|hashing| hashing.in_order) {
+        chosen.sort_by_key(|chosen| (Reverse(chosen.priority), chosen.place));
+    }
     chosen
 }
 
@@ -282,7 +324,7 @@ fn of_endpoint<'m>(
 ) -> Option<Candidate<'m>> {
     let LbEndpoint {
         health_status,
-        metadata: _,
+        metadata,
         load_balancing_weight,
         host_identifier,
     } = endpoint;
@@ -326,17 +368,39 @@ fn of_endpoint<'m>(
         );
         return None;
     }
+    let hash_key = how.balances.hashing().and_then(|hashing| {
+        let name = if hostname.is_empty() && socket.name {
+            socket.host.as_ref()
+        } else {
+            hostname.as_str()
+        };
+        hash_key(metadata.as_ref()).or_else(|| hashing.hostnames.then(|| name.to_owned()))
+    });
     Some(Candidate {
+        hash_key,
+        place: 0,
         host: socket.host,
         port: socket.port,
         name: socket.name,
         health: Health::of(*health_status),
         // Envoy refuses a weight of 0.
-        weight: load_balancing_weight.map_or(1, |weight| weight.value.max(1)),
+        weight: match load_balancing_weight {
+            Some(weight) if !matches!(how.balances, Balances::Evenly) => weight.value.max(1),
+            _ => 1,
+        },
         priority: 0,
         locality: None,
         socket: 0,
     })
+}
+
+/// What the endpoint's metadata say is hashed in place of its address.
+fn hash_key(metadata: Option<&Metadata>) -> Option<String> {
+    let fields = &metadata?.filter_metadata.get("envoy.lb")?.fields;
+    match fields.get("hash_key")?.kind.as_ref()? {
+        Kind::StringValue(key) if !key.is_empty() => Some(key.clone()),
+        _ => None,
+    }
 }
 
 /// What many endpoints say alike: one finding for all of them, where the first stands.

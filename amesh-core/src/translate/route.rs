@@ -2,9 +2,11 @@
 
 pub(crate) mod action;
 mod answer;
+mod assemble;
 pub(crate) mod direct_response;
 mod domain;
 pub(crate) mod entry;
+pub(crate) mod hash_policy;
 pub(crate) mod header;
 pub(crate) mod header_mutation;
 pub(crate) mod matching;
@@ -16,26 +18,25 @@ pub(crate) mod query;
 pub(crate) mod redirect;
 pub(crate) mod retry;
 pub(crate) mod rewrite;
+mod serving;
 pub(crate) mod timeout;
 pub(crate) mod virtual_host;
 pub(crate) mod weighted;
 
-use std::collections::{BTreeMap, HashMap};
-
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 
-use self::answer::Answer;
-use self::domain::{Domains, HostGroup};
-use self::entry::Entry;
+use self::assemble::assemble;
+pub(crate) use self::assemble::refuse_all;
+use self::domain::Domains;
 use self::header_mutation::{Changes, Levels};
 use self::mirror::{COPY, MIRROR, mirrors};
-use self::path::PathMatch;
+pub(crate) use self::serving::Serving;
 use self::virtual_host::{Host, virtual_host};
 use super::http_filter::cors::Policy;
 use super::http_filter::{self, Configs, Level};
 use super::scope::Scope;
-use crate::apisix::plugin::{Abort, AmeshAnswer, FaultInjection, MirrorCopy, PathForm, Plugins, Retry};
-use crate::apisix::{Expr, Id, Route};
+use crate::apisix::Route;
+use crate::apisix::plugin::{MirrorCopy, Retry};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
@@ -124,9 +125,6 @@ static SPECIFIERS: Rule = Rule::new(
     "permit the rule to serve the routes without them",
 );
 
-/// The header in which Envoy tells of a client's certificate.
-const CLIENT_CERTIFICATE: &str = "x-forwarded-client-cert";
-
 /// Which clusters exist, for the answers that depend on it.
 pub(crate) struct Clusters<'a>(pub(crate) &'a dyn Fn(&str) -> bool);
 
@@ -165,43 +163,6 @@ pub(crate) struct Applied<'a> {
     /// The filters of the connection managers that use it; `None` where they are not known.
     pub(crate) filters: Option<&'a Configs>,
     pub(crate) target: Target,
-}
-
-/// What connection managers do with the requests of a route configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Serving {
-    /// Whether WebSocket upgrades are passed on.
-    pub(crate) websocket: bool,
-    /// Whether the header that tells of a client's certificate is removed from requests.
-    pub(crate) removes_client_cert: bool,
-    /// How paths are written before a route is looked for.
-    pub(crate) path: PathForm,
-}
-
-impl Serving {
-    /// As Istio has it at every listener.
-    pub(crate) const ISTIO: Self = Self {
-        websocket: true,
-        removes_client_cert: true,
-        path: PathForm {
-            normalize: true,
-            merge_slashes: false,
-            escaped_slashes: None,
-        },
-    };
-
-    /// What is safe where two connection managers use the same routes.
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self {
-            websocket: self.websocket && other.websocket,
-            removes_client_cert: self.removes_client_cert || other.removes_client_cert,
-            path: PathForm {
-                normalize: self.path.normalize || other.path.normalize,
-                merge_slashes: self.path.merge_slashes || other.path.merge_slashes,
-                escaped_slashes: self.path.escaped_slashes.max(other.path.escaped_slashes),
-            },
-        }
-    }
 }
 
 /// Translates a route configuration.
@@ -290,211 +251,4 @@ pub(crate) fn route_configuration(
         .map(|(index, host)| virtual_host(host, &domains, above, at.field("virtual_hosts").index(index), findings))
         .collect();
     assemble(applied, &hosts)
-}
-
-/// A route that answers everything that arrives somewhere with a status.
-pub(crate) fn refuse_all(id: &[&str], name: &str, status: u32, scope: Vec<Expr>) -> Route {
-    let parts: Vec<&str> = id.iter().copied().chain([name]).collect();
-    Route {
-        // Conditions are lists of texts and numbers, which always serialize.
-        id: Id::of_parts(&parts, &serde_json::to_string(&scope).unwrap_or_default()),
-        name: Some(limited(&[id.first().copied().unwrap_or_default(), name])),
-        uri: "/*".into(),
-        hosts: None,
-        priority: 0,
-        vars: scope,
-        enable_websocket: None,
-        timeout: None,
-        upstream_id: None,
-        plugins: answer(status),
-    }
-}
-
-/// Virtual hosts as APISIX routes: one for each entry and group of domains.
-fn assemble(applied: &Applied<'_>, hosts: &[Host<'_>]) -> Vec<Route> {
-    let scope = Scope::any_of(applied.scopes);
-    // Groups without hosts are asked in the order of their ranks, so each gets a band of priorities of its own.
-    let mut hostless: Vec<(usize, usize, usize)> = hosts
-        .iter()
-        .enumerate()
-        .flat_map(|(host_at, host)| {
-            host.groups
-                .iter()
-                .enumerate()
-                .filter(|(_, group)| group.hosts.is_empty())
-                .map(move |(at, group)| (group.rank, host_at, at))
-        })
-        .collect();
-    hostless.sort_unstable();
-    let mut bands = BTreeMap::new();
-    let mut next = 0;
-    for (_, host_at, group_at) in &hostless {
-        bands.insert((*host_at, *group_at), next);
-        next += hosts.get(*host_at).map_or(0, |host| priority(host.entries.len()));
-    }
-    let mut names: HashMap<&str, usize> = HashMap::with_capacity(hosts.len());
-    let mut routes = Vec::new();
-    for (host_at, host) in hosts.iter().enumerate() {
-        // Envoy allows virtual hosts of the same name.
-        let repeated = names.entry(host.name).or_default();
-        *repeated += 1;
-        let in_tree = order::may_use_uris(&host.entries);
-        for (group_at, group) in host.groups.iter().enumerate() {
-            let band = bands.get(&(host_at, group_at)).copied();
-            // Routes without hosts share one tree with other virtual hosts, whose order is not theirs.
-            let builder = Builder {
-                applied,
-                scope: &scope,
-                host,
-                group,
-                in_tree: in_tree && (band.is_none() || hostless.len() == 1),
-                repeated: *repeated,
-            };
-            builder.push_all(band.unwrap_or(0), &mut routes);
-        }
-    }
-    routes
-}
-
-struct Builder<'a> {
-    applied: &'a Applied<'a>,
-    scope: &'a [Expr],
-    host: &'a Host<'a>,
-    group: &'a HostGroup,
-    in_tree: bool,
-    repeated: usize,
-}
-
-impl Builder<'_> {
-    fn push_all(&self, band: i64, routes: &mut Vec<Route>) {
-        let count = self.host.entries.len();
-        let mut seen: HashMap<String, usize> = HashMap::new();
-        for (index, entry) in self.host.entries.iter().enumerate() {
-            let conditions: Vec<Expr> =
-                if self.in_tree && matches!(entry.path, PathMatch::Exact(_) | PathMatch::Prefix(_)) {
-                    entry.conditions.clone()
-                } else {
-                    entry
-                        .path
-                        .condition()
-                        .into_iter()
-                        .chain(entry.conditions.iter().cloned())
-                        .collect()
-                };
-            let key = format!(
-                "{}{}",
-                self.applied.further,
-                identity(entry, &self.group.tag, self.repeated)
-            );
-            let repeated = seen.entry(key.clone()).or_default();
-            *repeated += 1;
-            let key = if *repeated > 1 {
-                format!("{key} {repeated}")
-            } else {
-                key
-            };
-            routes.push(self.route(entry, conditions, &key, band + priority(count - index)));
-        }
-    }
-
-    fn route(&self, entry: &Entry, conditions: Vec<Expr>, key: &str, priority: i64) -> Route {
-        let mut parts = self.applied.id.to_vec();
-        parts.push(self.host.name);
-        if !entry.name.is_empty() {
-            parts.push(&entry.name);
-        }
-        let uri = match &entry.path {
-            PathMatch::Exact(path) if self.in_tree => path.clone().into(),
-            PathMatch::Prefix(prefix) if self.in_tree => format!("{prefix}*").into(),
-            _ => "/*".into(),
-        };
-        let mut plugins = entry.plugins.clone();
-        let mut upstream_id = None;
-        match &entry.answer {
-            Answer::Upstream(id) => upstream_id = Some(id.clone()),
-            Answer::Split(split) => plugins.traffic_split = Some(split.clone()),
-            // What is refused is refused before anything else.
-            Answer::Status(status) => plugins = answer(*status),
-            Answer::Redirect(redirect) => plugins.redirect = Some(redirect.clone()),
-            Answer::Abort(abort) => {
-                let fault = plugins.fault_injection.take();
-                let (delay, injected) = fault.map_or((None, None), |fault| (fault.delay, fault.abort));
-                plugins.fault_injection = Some(FaultInjection {
-                    abort: injected.or_else(|| Some(abort.clone())),
-                    delay,
-                });
-            }
-            Answer::Amesh(answer) => plugins.amesh_answer = Some(answer.clone()),
-        }
-        let forwards = entry.answer.forwards();
-        let serving = self.applied.serving;
-        if forwards && serving.removes_client_cert {
-            header_mutation::remove_first(&mut plugins, CLIENT_CERTIFICATE, self.applied.target);
-        }
-        if self.applied.target == Target::Amesh && !serving.path.is_none() {
-            if forwards {
-                plugins.amesh_forward.get_or_insert_default().path = Some(serving.path);
-            } else if let Some(AmeshAnswer::Redirect(redirect)) = &mut plugins.amesh_answer {
-                redirect.form = Some(serving.path);
-            }
-        }
-        Route {
-            id: Id::of_parts(&parts, key),
-            name: Some(limited(&[self.host.name, &entry.name])),
-            uri,
-            hosts: (!self.group.hosts.is_empty()).then(|| self.group.hosts.clone()),
-            priority,
-            vars: self
-                .scope
-                .iter()
-                .chain(&self.group.conditions)
-                .cloned()
-                .chain(conditions)
-                .collect(),
-            enable_websocket: (forwards && entry.websocket.unwrap_or(serving.websocket)).then_some(true),
-            timeout: entry.timeout.filter(|_| forwards),
-            upstream_id,
-            plugins,
-        }
-    }
-}
-
-/// What tells an entry from the others of its virtual host, wherever it stands: its conditions, not its place.
-fn identity(entry: &Entry, tag: &str, repeated: usize) -> String {
-    let mut key = format!("{tag} {repeated}");
-    for condition in entry.path.condition().iter().chain(&entry.conditions) {
-        key.push(' ');
-        // Conditions are lists of texts and numbers, which always serialize.
-        key.push_str(&serde_json::to_string(condition).unwrap_or_default());
-    }
-    key
-}
-
-fn priority(value: usize) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-fn answer(status: u32) -> Plugins {
-    Plugins {
-        fault_injection: Some(FaultInjection {
-            abort: Some(Abort::always(status, String::new())),
-            delay: None,
-        }),
-        ..Plugins::default()
-    }
-}
-
-/// A name for people within APISIX's limit of 256 characters.
-fn limited(parts: &[&str]) -> String {
-    let mut name = String::new();
-    for part in parts.iter().filter(|part| !part.is_empty()) {
-        if !name.is_empty() {
-            name.push_str(" / ");
-        }
-        name.push_str(part);
-    }
-    if let Some((end, _)) = name.char_indices().nth(256) {
-        name.truncate(end);
-    }
-    if name.is_empty() { "-".to_owned() } else { name }
 }

@@ -76,7 +76,7 @@ impl Answer {
     }
 
     fn clusters(&self) -> impl Iterator<Item = &str> {
-        self.cluster().into_iter().flat_map(|names| names.split('|'))
+        self.cluster().into_iter().flat_map(|names| names.split(" or "))
     }
 }
 
@@ -223,7 +223,7 @@ pub(crate) enum Compared<'a> {
 impl Compared<'_> {
     /// The names of the headers that differ, of requests or of answers.
     fn differing(self, side: usize, one: &Headers, other: &Headers) -> BTreeSet<String> {
-        let differs = |name: &&String| one.get(*name) != other.get(*name);
+        let differs = |name: &&String| !same_but_for_ports(one.get(*name), other.get(*name));
         match self {
             Self::Changed(names) => names[side].iter().filter(differs).cloned().collect(),
             Self::AllBut(but) => {
@@ -276,8 +276,8 @@ pub(crate) fn differences(
             let host = seen.headers.get("host")?.first()?;
             Some(if spelled { tame::host(host) } else { host.clone() })
         };
-        note(host(one) != host(other), Aspect::Host);
-        // The clusters of one route may have headers of their own.
+        // The clusters of one route may have hosts and headers of their own.
+        note(host(one) != host(other) && !drawn, Aspect::Host);
         if !drawn {
             let names = compared.differing(0, &one.headers, &other.headers);
             found.extend(names.into_iter().map(Aspect::Header));
@@ -295,7 +295,34 @@ pub(crate) fn differences(
         found.insert(Aspect::Body);
     }
     found.retain(|aspect| !named::is_own(aspect, request, envoy, apisix));
+    if spelled {
+        // What repeats the request as it was sent repeats another one to Envoy.
+        let path = request.target.split('?').next().unwrap_or_default();
+        let repeats = |values: Option<&Vec<String>>| {
+            let mut values = values.into_iter().flatten();
+            values.any(|value| value.contains(path) || value.contains(&request.host))
+        };
+        found.retain(|aspect| match aspect {
+            Aspect::Header(name) => !repeats(apisix.seen.as_ref().and_then(|seen| seen.headers.get(name))),
+            Aspect::ResponseHeader(name) => !repeats(apisix.headers.get(name)),
+            Aspect::Host => !repeats(apisix.seen.as_ref().and_then(|seen| seen.headers.get("host"))),
+            _ => true,
+        });
+    }
     found
+}
+
+/// Whether two headers are the same, but for the port that this test connected from: each connection has its own.
+fn same_but_for_ports(one: Option<&Vec<String>>, other: Option<&Vec<String>>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else {
+        return one == other;
+    };
+    let own = |value: &str| {
+        let port = value.strip_prefix("127.0.0.1:")?;
+        port.parse::<u16>().ok().filter(|port| *port >= 32768)
+    };
+    let same = |(one, other): (&String, &String)| one == other || own(one).is_some() && own(other).is_some();
+    one.len() == other.len() && one.iter().zip(other).all(same)
 }
 
 /// The names of the rules that explain all of the differences, or the differences that are left.

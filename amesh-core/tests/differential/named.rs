@@ -210,7 +210,15 @@ static NAMED: &[Named] = &[
         envoy.headers.contains_key("x-envoy-drop-overload")
     }),
     named("endpoint-drop-overload", &[May::Shares]),
+    named("format-command", &[May::AnyHeader, May::AnyResponseHeader]),
     named("header-mutation", &[May::AnyHeader, May::AnyResponseHeader]),
+    named("header-mutation-empty", &[May::AnyHeader, May::AnyResponseHeader]),
+    when(
+        "header-mutation-underscore",
+        &[May::AnyResponseHeader],
+        |_, envoy, _| envoy.headers.keys().any(|name| name.contains('_')),
+    ),
+    named("header-mutation-variable", &[May::AnyHeader, May::AnyResponseHeader]),
     named("endpoint-degraded", &[May::Shares]),
     when("cluster-extension", &[May::All], |_, _, apisix| {
         !apisix.echoed && apisix.status == 503
@@ -270,6 +278,10 @@ static NAMED: &[Named] = &[
         "route-path-rewrite",
         &[May::Target, May::Headers(&["x-envoy-original-path"])],
     ),
+    named(
+        "route-path-rewrite-native",
+        &[May::Target, May::Headers(&["x-envoy-original-path"])],
+    ),
     named("route-mirror", COPIES),
     named("route-mirror-copy", COPIES),
     named("route-mirror-header", COPIES),
@@ -322,12 +334,15 @@ static NAMED: &[Named] = &[
     ),
     named("route-retry-tuning", &[May::Attempts]),
     named("route-redirect-host", &[May::Location]),
+    named("route-path-rewrite-slash", &[May::Target]),
     named("route-redirect-prefix", &[May::Location]),
     named("server-header", &[May::ResponseHeaders(&["server"])]),
     named("tracing", &[May::Headers(TRACES)]),
+    named("weighted-cluster-headers", &[May::AnyHeader, May::AnyResponseHeader]),
     named(
         "weighted-cluster-host-rewrite",
         &[May::Host, May::Headers(&["x-envoy-original-host"])],
     ),
+    named("weighted-cluster-missing", &[May::Status]),
     named("weighted-cluster-random-value", &[May::Shares]),
 ];

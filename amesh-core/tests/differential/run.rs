@@ -57,7 +57,7 @@ fn send(client: &mut Client, request: &Request, case: &Case) -> (Answer, Option<
     if let Some(seen) = &mut answer.seen {
         address = seen.cluster.parse::<SocketAddr>().ok();
         if let Some(names) = address.and_then(|address| case.book.get(&address.ip())) {
-            seen.cluster = names.iter().map(String::as_str).collect::<Vec<_>>().join("|");
+            seen.cluster = names.iter().map(String::as_str).collect::<Vec<_>>().join(" or ");
         }
     }
     (answer, address)

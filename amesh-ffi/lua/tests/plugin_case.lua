@@ -28,6 +28,7 @@ function _M.nginx(request)
         end
         return text
     end
+    function nginx.escape(path) return (path:gsub(" ", "%%20")) end
     function nginx.set_upstream_path(_, path) nginx.response.path = path end
     function nginx.set_upstream_host(_, host) nginx.response.host = host end
     function nginx.node_name() return request.node end
@@ -65,6 +66,28 @@ function _M.nginx(request)
         assert(drawn < limit, "no such number can be drawn")
         return drawn
     end
+    function nginx.request_header_lines(_, name)
+        local value = request.headers and request.headers[name:lower()]
+        return type(value) == "table" and value or {value}
+    end
+    function nginx.replace(text, regex, made)
+        local out = {}
+        local from, to = pcre.find(text, regex)
+        while from do
+            out[#out + 1] = text:sub(1, from - 1) .. made(pcre.match(text:sub(from, to), regex))
+            text = text:sub(to + 1)
+            from, to = pcre.find(text, regex)
+        end
+        return table.concat(out) .. text
+    end
+    function nginx.connection() return request.client, request.server end
+    function nginx.balancer() return request.balancer end
+    function nginx.upstream_answered() return not request.failed end
+    function nginx.add_response_header(name, value)
+        local answered = nginx.response.headers
+        answered[name:lower()] = answered[name:lower()] or {}
+        table.insert(answered[name:lower()], value)
+    end
     return nginx
 end
 
@@ -81,12 +104,12 @@ end
 
 
 --- Runs a phase of a plugin; gives what `nginx` stands for and APISIX's context.
-function _M.run(module, phase, conf, request, response)
+function _M.run(module, phase, conf, request, response, ctx)
     local nginx = _M.nginx(request)
     nginx.response = response or nginx.response
     local made = plugin.of(module, nginx)
     assert(made.check_schema(conf))
-    local ctx = {}
+    ctx = ctx or {}
     made[phase](conf, ctx)
     return nginx, ctx
 end

@@ -3,6 +3,7 @@ local case = require("plugin_case")
 local fake = require("fake")
 local forward = require("amesh.plugin.forward")
 local paths = require("amesh.plugin.path")
+local response = require("amesh.plugin.response")
 local equal = fake.equal
 
 
@@ -60,12 +61,21 @@ return {
         equal(forwarded({path = {normalize = true}}, {target = "/%00"}).status, 400)
     end},
     {"rewritten paths, and what they were [SEM-W01, SEM-W02, SEM-W03, SEM-W07]", function()
-        local response, headers = forwarded({rewrite = {cut = 4, put = "/new"}}, {target = "/oldx?q"})
-        equal(response.path, "/newx?q")
+        local got, headers = forwarded({rewrite = {cut = 4, put = "/new"}}, {target = "/oldx?q"})
+        equal(got.path, "/newx?q")
         equal(headers["x-envoy-original-path"], "/oldx?q")
         equal(forwarded({rewrite = {cut = 6, put = "/"}}, {target = "/slash/x"}).path, "//x")
         equal(forwarded({rewrite = {put = "/n"}}, {target = "/rx/abc?q=1"}).path, "/n?q=1")
         equal(forwarded({rewrite = {pattern = "one", put = "two"}}, {target = "/one/one?one"}).path, "/two/two?one")
+    end},
+    {"a prefix is cut off the path that nginx chose the route by", function()
+        local function cut(target, uri)
+            return forwarded({rewrite = {cut = 4, put = "/n"}}, {target = target, var = {uri = uri, http_host = "a"}}).path
+        end
+        equal(cut("/old/%20/a%2fb?q", "/old/ /a/b"), "/n/%20/a%2fb?q")
+        equal(cut("/old//x?q", "/old/x"), "/n//x?q")
+        equal(cut("//old//x?q", "/old/x"), "/n/x?q")
+        equal(cut("/%6fld/x y", "/old/x y"), "/n/x%20y")
     end},
     {"a gRPC upstream gets it too", function()
         local module = {name = forward.name, priority = 1, compile = forward.compile, rewrite = function(conf, ctx, nginx)
@@ -76,13 +86,13 @@ return {
         equal(case.run(module, "rewrite", {rewrite = {put = "/d.E/F"}}, request).response.grpc_path, "/d.E/F")
     end},
     {"hosts, and what they were [SEM-W07, SEM-W08]", function()
-        local response, headers = forwarded({host = {literal = "b.example:81"}}, {})
-        equal(response.host, "b.example:81")
+        local got, headers = forwarded({host = {literal = "b.example:81"}}, {})
+        equal(got.host, "b.example:81")
         equal(headers["x-envoy-original-host"], "a.example")
         equal(headers["x-forwarded-host"], nil)
         equal(forwarded({host = {header = "x-host"}}, {headers = {["x-host"] = "c"}}).host, "c")
-        response, headers = forwarded({host = {header = "x-host"}}, {})
-        equal(response.host, nil)
+        got, headers = forwarded({host = {header = "x-host"}}, {})
+        equal(got.host, nil)
         equal(headers["x-envoy-original-host"], nil)
         equal(forwarded({host = {path = {pattern = "one", put = "two"}}}, {target = "/one?one"}).host, "/two")
         equal(forwarded({host = {node = true}}, {node = "n.example"}).host, nil)
@@ -107,6 +117,51 @@ return {
         local _, _, headers = case.answer(answer, {redirect = redirect}, {target = "/%61/./b?q", var = {scheme = "http"}})
         equal(headers.location, "http://b/a/b?q")
         equal(case.answer(answer, {redirect = redirect}, {target = "/%2f", var = {scheme = "http"}}), 400)
+    end},
+    {"shares of a weighted set [SEM-Z01]", function()
+        local function chosen(weights, random, header)
+            local members = {}
+            for at, weight in ipairs(weights) do
+                members[at] = {cluster = tostring(at), weight = weight, upstream_id = "u" .. at}
+            end
+            local _, ctx = case.run(forward, "rewrite", {clusters = {members = members, header = "x-n"}},
+                {random = {random}, headers = {["x-n"] = header}, var = {}})
+            return ctx.upstream_id
+        end
+        equal(chosen({1, 3}, 0), "u1")
+        equal(chosen({1, 3}, 1), "u2")
+        equal(chosen({1, 3}, 3), "u2")
+        equal(chosen({1, 4294967294}, 4294967294), "u2")
+        local many = {}
+        for at = 1, 100 do
+            many[at] = 1
+        end
+        for at = 1, 100 do
+            equal(chosen(many, at - 1), "u" .. at)
+        end
+        equal(chosen(many, 0, "1041"), "u42")
+        -- 2^64 - 1 is 15 more than a multiple of 100.
+        equal(chosen(many, 0, "18446744073709551615"), "u16")
+        for _, no in ipairs({"18446744073709551616", "x", "-1", "", {"1", "1"}}) do
+            equal(chosen(many, 50, no), "u51")
+        end
+    end},
+    {"a member's own changes come first [SEM-O03, SEM-W08]", function()
+        local function step(value) return {add = {{name = "lvl", action = "append", value = value}}} end
+        local conf = {headers = {step("route")}, clusters = {members = {{cluster = "c", weight = 1, upstream_id = "u",
+            host = "w.h", request = {step("member")}, response = {step({{command = "upstream_cluster"}})}}}}}
+        local request = {headers = {}, var = {http_host = "a"}}
+        local nginx, ctx = case.run(forward, "rewrite", conf, request)
+        equal(table.concat(request.headers.lvl, ";"), "member;route")
+        equal(request.headers["x-envoy-original-host"], nil)
+        equal(nginx.response.host, "w.h")
+        nginx = case.run(response, "header_filter", {headers = {step("route")}}, request, {status = 200, headers = {}}, ctx)
+        equal(table.concat(nginx.response.headers.lvl, ";"), "c;route")
+    end},
+    {"a member that does not exist", function()
+        local members = {{cluster = "c", weight = 1, upstream_id = "u", status = 404}}
+        equal(forwarded({clusters = {members = members}}, {}).status, 404)
+        fake.contains(case.refused(forward, {clusters = {members = {}}}), "have no weight")
     end},
     {"what is not understood is refused", function()
         fake.contains(case.refused(forward, {path = {escaped_slashes = "keep"}}), "escaped_slashes keep is not known")

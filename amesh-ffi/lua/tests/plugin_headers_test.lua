@@ -88,6 +88,19 @@ return {
         equal(one("downstream_local_port"), "8080")
         equal(one("downstream_direct_local_port"), "80")
     end},
+    {"the client's address that a header tells [SEM-O04]", function()
+        local function one(name, hop, forwarded)
+            return made({{command = name, hop = hop}}, {headers = {["x-forwarded-for"] = forwarded},
+                var = {remote_addr = "9.9.9.9", remote_port = "7"}})
+        end
+        equal(one("downstream_remote_address", 1, "1.1.1.1, 2.2.2.2"), "2.2.2.2:0")
+        equal(one("downstream_remote_address_without_port", 2, {"1.1.1.1", "2.2.2.2"}), "1.1.1.1")
+        equal(one("downstream_remote_address_without_port", 1, "::1"), "::1")
+        equal(one("downstream_remote_port", 1, "1.1.1.1"), "0")
+        for _, no in ipairs({"1.1.1.1", "unknown, x", "", "unknown,2.2.2.2:80"}) do
+            equal(one("downstream_remote_address", no == "1.1.1.1" and 2 or 1, no), "9.9.9.9:7")
+        end
+    end},
     {"the protocol as Envoy calls it [SEM-O04]", function()
         equal(made({{command = "protocol"}}, {var = {server_protocol = "HTTP/1.1"}}), "HTTP/1.1")
         equal(made({{command = "protocol"}}, {var = {server_protocol = "HTTP/2.0"}}), "HTTP/2")

@@ -25,6 +25,7 @@ fn upstream(id: &str, size: usize) -> Object {
         id: Id::of(id),
         name: Some("x".repeat(size)),
         balancer: Balancer::RoundRobin,
+        key: None,
         scheme: Scheme::Http,
         pass_host: PassHost::Pass,
         nodes: Vec::new(),

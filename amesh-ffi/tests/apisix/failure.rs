@@ -324,10 +324,10 @@ spec:
     (0..count).map(service).collect()
 }
 
-/// Without the plugin that weights need.
+/// Without the plugin that weights need where the package's own plugins are not used.
 fn config(istiod: &Istiod, socket: &Path) -> String {
     let config = package(istiod, &GATEWAY, socket);
-    format!("{config}plugins: [fault-injection, proxy-rewrite, redirect]\n")
+    format!("{config}    target: native\nplugins: [fault-injection, proxy-rewrite, redirect, response-rewrite]\n")
 }
 
 #[test]

@@ -33,6 +33,10 @@ pub struct Retry {
     /// After which statuses, sorted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub statuses: Vec<u32>,
+    /// How many other nodes are looked at before a failed one is tried again; `None`: none. Balancers in turn go on to
+    /// the next anyway, and those by hashes are told by `amesh-hash`.
+    #[serde(skip)]
+    pub other_hosts: Option<u32>,
 }
 
 /// A failure without an answer.

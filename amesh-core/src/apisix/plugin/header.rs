@@ -69,6 +69,9 @@ pub struct Command {
     /// The header that it reads where the first one is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otherwise: Option<String>,
+    /// Which address of X-Forwarded-For is the client's, counted from the end; without it, the connection's is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hop: Option<u32>,
     /// How a time is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,

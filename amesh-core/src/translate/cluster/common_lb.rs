@@ -1,12 +1,15 @@
 //! What every load balancer of Envoy knows: the panic threshold, localities, and what happens when hosts change.
 
 use envoy_types::pb::envoy::config::cluster::v3::cluster::CommonLbConfig;
-use envoy_types::pb::envoy::config::cluster::v3::cluster::common_lb_config::LocalityConfigSpecifier;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::common_lb_config::{
+    ConsistentHashingLbConfig, LocalityConfigSpecifier,
+};
 
 use super::health_check::HEALTH_CHECK;
 use super::load_balancing::TUNING;
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::options::Target;
 
 pub(crate) const FEATURE: Feature = Feature {
     name: "cluster/common_lb",
@@ -28,13 +31,20 @@ pub(crate) const FEATURE: Feature = Feature {
                 ),
                 unsupported("ignore_new_hosts_until_first_hc", &HEALTH_CHECK),
                 unsupported("close_connections_on_host_set_change", &CONNECTIONS_KEPT),
-                unsupported("consistent_hashing_lb_config", &TUNING),
+                unsupported("consistent_hashing_lb_config", &TUNING).amesh_exact("upstream.nodes[].metadata.hash_key"),
                 unsupported("override_host_status", &OVERRIDE_HOST),
             ],
         },
         Message {
             name: "envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig",
             fields: &[],
+        },
+        Message {
+            name: "envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig",
+            fields: &[
+                unsupported("use_hostname_for_hashing", &TUNING).amesh_exact("upstream.nodes[].metadata.hash_key"),
+                unsupported("hash_balance_factor", &TUNING).amesh_unsupported(&BALANCE),
+            ],
         },
         Message {
             name: "envoy.type.v3.Percent",
@@ -75,6 +85,16 @@ health is in this list, draining ones too. APISIX has no such override, so the l
     advice: "do not rely on session persistence",
 };
 
+static BALANCE: Rule = Rule {
+    name: "lb-hash-balance-factor",
+    outcome: Outcome::LeftOut,
+    summary: "an endpoint that many hashes lead to is not relieved",
+    explanation: "\
+With a hash balance factor, Envoy sends requests to another endpoint than their hash leads to while that one has more than \
+its part of the requests in flight. Amesh's balancers always follow the hash.",
+    advice: "hash something that differs more between requests",
+};
+
 /// What a cluster says about the use of its endpoints.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CommonLb {
@@ -82,6 +102,8 @@ pub(crate) struct CommonLb {
     pub(crate) panic_threshold: u32,
     /// Whether the weights of localities count.
     pub(crate) locality_weights: bool,
+    /// Whether host names are hashed in place of addresses.
+    pub(crate) hash_hostnames: bool,
 }
 
 /// Envoy's panic threshold when the cluster sets none.
@@ -91,6 +113,7 @@ pub(crate) fn common_lb(config: Option<&CommonLbConfig>, at: Path<'_>, findings:
     let mut common = CommonLb {
         panic_threshold: PANIC_THRESHOLD,
         locality_weights: false,
+        hash_hostnames: false,
     };
     let Some(config) = config else {
         return common;
@@ -124,8 +147,18 @@ pub(crate) fn common_lb(config: Option<&CommonLbConfig>, at: Path<'_>, findings:
     if *close_connections_on_host_set_change {
         findings.add(&CONNECTIONS_KEPT, at.field("close_connections_on_host_set_change"));
     }
-    if consistent_hashing_lb_config.is_some() {
-        findings.add(&TUNING, at.field("consistent_hashing_lb_config"));
+    if let Some(hashing) = consistent_hashing_lb_config {
+        let ConsistentHashingLbConfig {
+            use_hostname_for_hashing,
+            hash_balance_factor,
+        } = hashing;
+        common.hash_hostnames = *use_hostname_for_hashing;
+        let at = at.field("consistent_hashing_lb_config");
+        if findings.options().target != Target::Amesh {
+            findings.add(&TUNING, at);
+        } else if hash_balance_factor.as_ref().is_some_and(|factor| factor.value > 0) {
+            findings.add(&BALANCE, at.field("hash_balance_factor"));
+        }
     }
     if override_host_status.is_some() {
         findings.add(&OVERRIDE_HOST, at.field("override_host_status"));

@@ -79,9 +79,15 @@ pub(crate) fn choose<'m>(
     } else {
         Panic::of(&candidates, policy, how.panic_threshold)
     };
+    // Envoy's rings and tables weigh localities without looking at how many of their endpoints are healthy.
+    let overprovisioning = if how.balances.hashing().is_some() {
+        u32::MAX
+    } else {
+        policy.overprovisioning
+    };
     let shares = how
         .locality_weights
-        .then(|| weights.shares(&candidates, policy.overprovisioning, &panic, list, findings));
+        .then(|| weights.shares(&candidates, overprovisioning, &panic, list, findings));
     let mut degraded = 0;
     let mut chosen = Vec::with_capacity(candidates.len());
     for (index, candidate) in candidates.into_iter().enumerate() {
@@ -108,6 +114,8 @@ pub(crate) fn choose<'m>(
             priority,
             name: candidate.name,
             socket: candidate.socket,
+            hash_key: candidate.hash_key,
+            place: candidate.place,
         });
     }
     if degraded > 0 {

@@ -62,6 +62,7 @@ const PLAIN: Use = Use {
     unique: true,
     panic_threshold: 50,
     locality_weights: false,
+    balances: Balances::ByWeight,
 };
 const CALM: Use = Use {
     panic_threshold: 0,

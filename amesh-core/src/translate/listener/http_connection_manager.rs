@@ -282,7 +282,7 @@ pub(super) fn http_connection_manager(
     findings: &Findings,
 ) -> Managed {
     nginx::report(&manager, at, findings);
-    let path = nginx::path_form(&manager);
+    let (path, client_hop) = (nginx::path_form(&manager), nginx::client_hop(&manager));
     #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
     let HttpConnectionManager {
         codec_type,
@@ -479,6 +479,7 @@ pub(super) fn http_connection_manager(
             websocket: upgrade::websocket(&upgrade_configs, at.field("upgrade_configs"), findings),
             removes_client_cert,
             path,
+            client_hop,
         },
         filters,
     }

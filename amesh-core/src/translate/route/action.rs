@@ -8,11 +8,11 @@ use envoy_types::pb::envoy::config::route::v3::route_action::{
 use super::answer::{Answer, Served};
 use super::mirror::{self, COPY, MIRROR, mirrors};
 use super::policy::{HEDGE, RATE_LIMIT, RETRY, RETRY_EXTENSION};
-use super::retry;
 use super::rewrite::{Matched, rewrite};
 use super::timeout::limits;
-use super::weighted::{METADATA_MATCH, weighted};
+use super::weighted::{METADATA_MATCH, Within, weighted};
 use super::{Above, Clusters};
+use super::{hash_policy, retry};
 use crate::apisix::Id;
 use crate::apisix::plugin::{Abort, AmeshRetry, Plugins};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
@@ -51,7 +51,6 @@ pub(crate) static FEATURE: Feature = Feature {
                     "include_vh_rate_limits",
                     "says which rate limits apply, none of which is carried over",
                 ),
-                unsupported("hash_policy", &HASH),
                 exact("cors", "cors").amesh_exact("amesh-cors"),
                 exact("upgrade_configs", "route.enable_websocket"),
                 unsupported("internal_redirect_policy", &INTERNAL_REDIRECT),
@@ -85,15 +84,6 @@ static CLUSTER_SPECIFIER: Rule = Rule::new(
     "name the cluster in the route; or permit the rule to leave the route out",
 );
 
-static HASH: Rule = Rule::new(
-    "route-hash-policy",
-    Outcome::LeftOut,
-    "requests of one client are not kept on one endpoint",
-    "Envoy hashes a header, a cookie, a query parameter or the client's address and sends equal requests to the same \
-     endpoint. That is not carried over: requests are spread evenly.",
-    "use an APISIX upstream of type chash until it is",
-);
-
 static UPGRADE: Rule = Rule::new(
     "route-upgrade",
     Outcome::LeftOut,
@@ -112,6 +102,7 @@ static INTERNAL_REDIRECT: Rule = Rule::new(
 
 pub(super) fn route_action(
     action: &RouteAction,
+    route: &str,
     matched: Matched<'_>,
     above: Above<'_>,
     at: Path<'_>,
@@ -162,7 +153,7 @@ pub(super) fn route_action(
     );
     let copies = mirrors(request_mirror_policies, at, findings);
     findings.add_if(!rate_limits.is_empty(), &RATE_LIMIT, at.field("rate_limits"));
-    findings.add_if(!hash_policy.is_empty(), &HASH, at.field("hash_policy"));
+    let hash = hash_policy::read(hash_policy, retry.as_ref(), at, findings);
     let cors = cors
         .as_ref()
         .map(|policy| older_policy(policy, at.field("cors"), findings));
@@ -186,7 +177,13 @@ pub(super) fn route_action(
     let answer = match cluster_specifier {
         Some(ClusterSpecifier::Cluster(name)) => Some(to_cluster(name, unavailable, above.clusters)),
         Some(ClusterSpecifier::WeightedClusters(list)) => {
-            let shared = weighted(list, above.filters, at.field("weighted_clusters"), findings);
+            let within = Within {
+                route,
+                unavailable,
+                clusters: above.clusters,
+                filters: above.filters,
+            };
+            let shared = weighted(list, within, at.field("weighted_clusters"), findings);
             filters = shared.filters;
             Some(shared.answer)
         }
@@ -207,7 +204,10 @@ pub(super) fn route_action(
     } else {
         answer
     };
-    let mut plugins = Plugins::default();
+    let mut plugins = Plugins {
+        amesh_hash: hash,
+        ..Plugins::default()
+    };
     mirror::apply(copies.as_deref().unwrap_or(above.mirrors), &mut plugins);
     let mut timeout = None;
     if findings.options().target == Target::Amesh {

@@ -1,7 +1,7 @@
 //! What becomes of the requests that a route takes.
 
 use super::rewrite::Changed;
-use crate::apisix::plugin::{Abort, AmeshAnswer, Plugins, Redirect, TrafficSplit};
+use crate::apisix::plugin::{Abort, AmeshAnswer, Plugins, Redirect, TrafficSplit, WeightedClusters};
 use crate::apisix::{Id, Timeout};
 use crate::translate::http_filter::Configs;
 use crate::translate::http_filter::cors::Policy;
@@ -10,7 +10,10 @@ use crate::translate::http_filter::cors::Policy;
 #[derive(Debug)]
 pub(super) enum Answer {
     Upstream(Id),
+    /// Shared out by APISIX's own plugin.
     Split(TrafficSplit),
+    /// Shared out by Amesh's plugin.
+    Clusters(WeightedClusters),
     /// A status without a body, given by Amesh itself.
     Status(u32),
     /// A redirect by APISIX's own plugin.
@@ -23,21 +26,33 @@ pub(super) enum Answer {
 
 impl Answer {
     /// Whether requests are forwarded.
-    pub(super) fn forwards(&self) -> bool {
-        matches!(self, Self::Upstream(_) | Self::Split(_))
+    pub(super) const fn forwards(&self) -> bool {
+        match self {
+            Self::Upstream(_) | Self::Split(_) | Self::Clusters(_) => true,
+            Self::Status(_) | Self::Redirect(_) | Self::Abort(_) | Self::Amesh(_) => false,
+        }
     }
 
     /// Whether requests go to a cluster; `None` where only some do.
     pub(super) fn reaches(&self, cluster: &str) -> Option<bool> {
+        let id = Id::of(cluster);
+        let some = |reached: bool| if reached { None } else { Some(false) };
         match self {
-            Self::Upstream(id) => Some(*id == Id::of(cluster)),
+            Self::Upstream(upstream) => Some(*upstream == id),
             Self::Split(split) => {
                 let mut members = split.rules.iter().flat_map(|rule| &rule.weighted_upstreams);
-                let id = Id::of(cluster);
-                if members.any(|member| member.upstream_id == id) {
-                    None
+                some(members.any(|member| member.upstream_id == id))
+            }
+            Self::Clusters(clusters) => {
+                let reached = clusters
+                    .members
+                    .iter()
+                    .filter(|member| member.upstream_id == id)
+                    .count();
+                if reached == clusters.members.len() {
+                    Some(true)
                 } else {
-                    Some(false)
+                    some(reached > 0)
                 }
             }
             Self::Status(_) | Self::Redirect(_) | Self::Abort(_) | Self::Amesh(_) => Some(false),

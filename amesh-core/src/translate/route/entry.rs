@@ -4,7 +4,6 @@ use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteAction};
 
-use super::Above;
 use super::action::route_action;
 use super::answer::{Answer, Served};
 use super::direct_response::direct_response;
@@ -13,6 +12,7 @@ use super::matching::{Matching, matching};
 use super::path::{self, PathMatch};
 use super::redirect::redirect;
 use super::rewrite::Matched;
+use super::{Above, Clusters};
 use crate::apisix::plugin::Plugins;
 use crate::apisix::{Expr, Timeout};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
@@ -170,7 +170,7 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
                 prefix: path::prefix(specifier),
                 case_sensitive: case.is_none_or(|case| case.value),
             };
-            route_action(action, matched, above, at.field("route"), findings)
+            route_action(action, name, matched, above, at.field("route"), findings)
         }
         Some(Action::DirectResponse(response)) => {
             Served::answered(Some(direct_response(response, at.field("direct_response"), findings)))
@@ -203,7 +203,7 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
     let known = Known {
         route: name,
         cluster: match action {
-            Some(Action::Route(action)) => cluster(action),
+            Some(Action::Route(action)) => cluster(action, above.clusters),
             _ => Some(""),
         },
     };
@@ -234,10 +234,10 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
     })
 }
 
-/// The name of the cluster that gets a route's requests, where the route names it.
-fn cluster(action: &RouteAction) -> Option<&str> {
+/// The name of the cluster that gets a route's requests, where the route names it; empty where there is no such cluster.
+fn cluster<'a>(action: &'a RouteAction, clusters: &Clusters<'_>) -> Option<&'a str> {
     match &action.cluster_specifier {
-        Some(ClusterSpecifier::Cluster(name)) => Some(name),
+        Some(ClusterSpecifier::Cluster(name)) => Some(if clusters.exists(name) { name } else { "" }),
         _ => None,
     }
 }

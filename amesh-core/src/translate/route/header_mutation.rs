@@ -14,7 +14,7 @@ use crate::apisix::plugin::{
     AmeshForward, AmeshResponse, AppendAction, Format, HeaderAddition, HeaderStep, Plugins, ProxyRewrite,
     ResponseHeaderChanges, ResponseRewrite,
 };
-use crate::feature::{Feature, Message, exact, unsupported};
+use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
 use crate::translate::value::format::{self, Known};
@@ -38,12 +38,12 @@ pub(crate) static FEATURE: Feature = Feature {
             fields: &[
                 exact("key", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add[].name"),
                 exact("value", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add[].value"),
-                exact("raw_value", "proxy-rewrite.headers").amesh_exact("amesh-forward.headers[].add[].value"),
+                irrelevant("raw_value", "Envoy's router sends `value` alone"),
             ],
         },
     ],
     extensions: &[],
-    rules: &[&NATIVE, &native::VARIABLE, &UNDERSCORE, &BYTES],
+    rules: &[&NATIVE, &native::VARIABLE, &UNDERSCORE],
 };
 
 /// What APISIX's own plugins cannot do.
@@ -73,20 +73,26 @@ static UNDERSCORE: Rule = Rule::new(
     "use dashes",
 );
 
-static BYTES: Rule = Rule::new(
-    "header-mutation-bytes",
-    Outcome::LeftOut,
-    "a header whose value is no text is left out",
-    "Envoy can send any bytes in a header. APISIX's configuration holds text.",
-    "use UTF-8",
-);
-
 /// The changes that one level makes, as Envoy has them.
 pub(super) struct Changes<'a> {
     pub(super) request_headers_to_add: &'a [HeaderValueOption],
     pub(super) request_headers_to_remove: &'a [String],
     pub(super) response_headers_to_add: &'a [HeaderValueOption],
     pub(super) response_headers_to_remove: &'a [String],
+}
+
+impl Changes<'_> {
+    /// Reports each kind of change that is there.
+    pub(super) fn report(&self, rule: &'static Rule, at: Path<'_>, findings: &Findings) {
+        for (none, field) in [
+            (self.request_headers_to_add.is_empty(), "request_headers_to_add"),
+            (self.request_headers_to_remove.is_empty(), "request_headers_to_remove"),
+            (self.response_headers_to_add.is_empty(), "response_headers_to_add"),
+            (self.response_headers_to_remove.is_empty(), "response_headers_to_remove"),
+        ] {
+            findings.add_if(!none, rule, at.field(field));
+        }
+    }
 }
 
 /// Which way a header goes.
@@ -101,6 +107,17 @@ enum Side {
 pub(in crate::translate) struct Level {
     request: HeaderStep,
     response: HeaderStep,
+}
+
+impl Level {
+    /// The steps of requests and of responses.
+    pub(super) fn steps(&self, known: Known<'_>) -> (Vec<HeaderStep>, Vec<HeaderStep>) {
+        let steps = |step: &HeaderStep| -> Vec<HeaderStep> {
+            let some = !step.remove.is_empty() || !step.add.is_empty();
+            some.then(|| resolved(step, known)).into_iter().collect()
+        };
+        (steps(&self.request), steps(&self.response))
+    }
 }
 
 /// The levels above a route.
@@ -157,6 +174,24 @@ impl Levels<'_> {
         });
         let headers = native::response(&response, at, findings);
         plugins.response_rewrite = (headers != ResponseHeaderChanges::default()).then_some(ResponseRewrite { headers });
+    }
+}
+
+/// Lets the client's address in all values be the one that X-Forwarded-For tells, counted from the end.
+pub(super) fn believe(plugins: &mut Plugins, hop: u32) {
+    let mut steps: Vec<&mut HeaderStep> = Vec::new();
+    if let Some(forward) = &mut plugins.amesh_forward {
+        steps.extend(&mut forward.headers);
+        for member in forward.clusters.iter_mut().flat_map(|clusters| &mut clusters.members) {
+            steps.extend(&mut member.request);
+            steps.extend(&mut member.response);
+        }
+    }
+    if let Some(response) = &mut plugins.amesh_response {
+        steps.extend(&mut response.headers);
+    }
+    for addition in steps.into_iter().flat_map(|step| &mut step.add) {
+        format::believe(&mut addition.value, hop);
     }
 }
 
@@ -228,18 +263,13 @@ fn addition(option: &HeaderValueOption, side: Side, at: Path<'_>, findings: &Fin
         append_action,
         keep_empty_value,
     } = option;
-    let HeaderValue { key, value, raw_value } = header.as_ref()?;
+    let HeaderValue {
+        key,
+        value,
+        raw_value: _,
+    } = header.as_ref()?;
     let at_header = at.field("header");
-    let Ok(raw) = std::str::from_utf8(raw_value) else {
-        findings.add_with(&BYTES, at_header.field("raw_value"), key.clone());
-        return None;
-    };
-    let (text, field) = if value.is_empty() {
-        (raw, "raw_value")
-    } else {
-        (value.as_str(), "value")
-    };
-    let value = format::format(text, at_header.field(field), findings)?;
+    let value = format::format(value, at_header.field("value"), findings)?;
     let action = match append {
         Some(append) if append.value => AppendAction::Append,
         Some(_) => AppendAction::Overwrite,

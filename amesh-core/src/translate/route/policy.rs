@@ -5,7 +5,7 @@ use crate::finding::{Outcome, Rule};
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/policy",
-    summary: "Retries, timeouts, mirrors, hash policies and rate limits of routes are not carried over.",
+    summary: "Retries, timeouts, mirrors and rate limits of routes are not carried over.",
     messages: &[],
     extensions: &[],
     rules: &[&ATTEMPT_COUNT, &HEDGE, &RATE_LIMIT, &RETRY, &RETRY_EXTENSION],

@@ -8,6 +8,8 @@
 use std::collections::BTreeSet;
 
 use envoy_types::pb::envoy::config::route::v3::RetryPolicy;
+use envoy_types::pb::envoy::config::route::v3::retry_policy::RetryHostPredicate;
+use envoy_types::pb::envoy::config::route::v3::retry_policy::retry_host_predicate::ConfigType;
 
 use super::policy::RETRY;
 use super::timeout::limit;
@@ -19,31 +21,40 @@ use crate::options::Target;
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/retry",
     summary: "Retry policies become the amesh-retry plugin; without it nothing is tried again.",
-    messages: &[Message {
-        name: "envoy.config.route.v3.RetryPolicy",
-        fields: &[
-            unsupported("retry_on", &RETRY).amesh_approximate("amesh-retry.retry.on", &AGAIN),
-            unsupported("num_retries", &RETRY).amesh_exact("amesh-retry.retry.times"),
-            unsupported("per_try_timeout", &RETRY).amesh_approximate("amesh-retry.retry.per_try_timeout", &AGAIN),
-            unsupported("per_try_idle_timeout", &RETRY).amesh_unsupported(&TUNING),
-            unsupported("retry_priority", &RETRY).amesh_unsupported(&TUNING),
-            irrelevant("retry_host_predicate", OTHERS_FIRST),
-            unsupported("retry_options_predicates", &RETRY).amesh_unsupported(&TUNING),
-            irrelevant("host_selection_retry_max_attempts", OTHERS_FIRST),
-            unsupported("retriable_status_codes", &RETRY).amesh_approximate("amesh-retry.retry.statuses", &AGAIN),
-            unsupported("retry_back_off", &RETRY).amesh_unsupported(&BACK_OFF),
-            unsupported("rate_limited_retry_back_off", &RETRY).amesh_unsupported(&BACK_OFF),
-            unsupported("retriable_headers", &RETRY).amesh_unsupported(&CONDITION),
-            unsupported("retriable_request_headers", &RETRY).amesh_unsupported(&CONDITION),
-            unsupported("refresh_cluster_on_retry", &RETRY).amesh_unsupported(&TUNING),
-        ],
-    }],
+    messages: &[
+        Message {
+            name: "envoy.config.route.v3.RetryPolicy",
+            fields: &[
+                unsupported("retry_on", &RETRY).amesh_approximate("amesh-retry.retry.on", &AGAIN),
+                unsupported("num_retries", &RETRY).amesh_exact("amesh-retry.retry.times"),
+                unsupported("per_try_timeout", &RETRY).amesh_approximate("amesh-retry.retry.per_try_timeout", &AGAIN),
+                unsupported("per_try_idle_timeout", &RETRY).amesh_unsupported(&TUNING),
+                unsupported("retry_priority", &RETRY).amesh_unsupported(&TUNING),
+                irrelevant("retry_host_predicate", OTHERS_FIRST).amesh_exact("amesh-hash.other_hosts"),
+                unsupported("retry_options_predicates", &RETRY).amesh_unsupported(&TUNING),
+                irrelevant("host_selection_retry_max_attempts", OTHERS_FIRST).amesh_exact("amesh-hash.other_hosts"),
+                unsupported("retriable_status_codes", &RETRY).amesh_approximate("amesh-retry.retry.statuses", &AGAIN),
+                unsupported("retry_back_off", &RETRY).amesh_unsupported(&BACK_OFF),
+                unsupported("rate_limited_retry_back_off", &RETRY).amesh_unsupported(&BACK_OFF),
+                unsupported("retriable_headers", &RETRY).amesh_unsupported(&CONDITION),
+                unsupported("retriable_request_headers", &RETRY).amesh_unsupported(&CONDITION),
+                unsupported("refresh_cluster_on_retry", &RETRY).amesh_unsupported(&TUNING),
+            ],
+        },
+        Message {
+            name: "envoy.config.route.v3.RetryPolicy.RetryHostPredicate",
+            fields: &[
+                irrelevant("name", "Envoy goes by the type of the configuration"),
+                irrelevant("typed_config", OTHERS_FIRST).amesh_exact("amesh-hash.other_hosts"),
+            ],
+        },
+    ],
     extensions: &[],
     rules: &[],
 };
 
 const OTHERS_FIRST: &str =
-    "tells Envoy not to choose an endpoint that has failed; APISIX tries the others first anyway";
+    "tells Envoy not to choose an endpoint that has failed; APISIX's balancers try the others first anyway";
 
 static AGAIN: Rule = Rule::new(
     "route-retry-conditions",
@@ -132,9 +143,9 @@ fn retry(policy: &RetryPolicy, at: Path<'_>, findings: &Findings) -> Option<Retr
         per_try_timeout,
         per_try_idle_timeout,
         retry_priority,
-        retry_host_predicate: _,
+        retry_host_predicate,
         retry_options_predicates,
-        host_selection_retry_max_attempts: _,
+        host_selection_retry_max_attempts,
         retriable_status_codes,
         retry_back_off,
         rate_limited_retry_back_off,
@@ -201,5 +212,16 @@ fn retry(policy: &RetryPolicy, at: Path<'_>, findings: &Findings) -> Option<Retr
         per_try_timeout: per_try_timeout.as_ref().and_then(limit),
         on: on.into_iter().collect(),
         statuses: statuses.into_iter().collect(),
+        other_hosts: other_hosts(retry_host_predicate, *host_selection_retry_max_attempts),
     })
+}
+
+/// How many other endpoints Envoy looks at before it tries a failed one again.
+fn other_hosts(predicates: &[RetryHostPredicate], attempts: i64) -> Option<u32> {
+    let previous = predicates.iter().any(|predicate| {
+        matches!(&predicate.config_type, Some(ConfigType::TypedConfig(config))
+            if config.type_url.ends_with("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"))
+    });
+    // One unless the policy says how many.
+    previous.then(|| u32::try_from(attempts.max(1)).unwrap_or(u32::MAX))
 }

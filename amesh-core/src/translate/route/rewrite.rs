@@ -9,7 +9,7 @@ use envoy_types::pb::envoy::config::route::v3::RouteAction;
 use envoy_types::pb::envoy::config::route::v3::route_action::HostRewriteSpecifier;
 use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatchAndSubstitute, RegexMatcher};
 
-use crate::apisix::plugin::{HostRewrite, PathRewrite, Plugins, ProxyRewrite};
+use crate::apisix::plugin::{HeaderValues, HostRewrite, PathRewrite, Plugins, ProxyRewrite};
 use crate::feature::{Feature, Message, approximate, exact, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
@@ -44,17 +44,26 @@ pub(crate) static FEATURE: Feature = Feature {
         },
     ],
     extensions: &[],
-    rules: &[],
+    rules: &[&SLASH],
 };
 
 static AS_SENT: Rule = Rule::new(
     "route-path-rewrite-native",
     Outcome::Approximated,
     "the path is rewritten as it was sent",
-    "Envoy rewrites the path as it has normalized it, replaces every match of a pattern, and tells the upstream the \
-     path that was in x-envoy-original-path. APISIX's proxy-rewrite plugin rewrites the path as the client sent it, so that \
-     one with unusual escapes or dot segments may stay as it is; it replaces the first match alone, and sends no such header.",
+    "Envoy rewrites the path as it has normalized it, and replaces every match of a pattern. APISIX's proxy-rewrite plugin \
+     rewrites the path as the client sent it, so that one with unusual escapes or dot segments may stay as it is, and \
+     replaces the first match alone.",
     "nothing for paths without unusual escapes and patterns that match once; or load Amesh's Lua package",
+);
+
+static SLASH: Rule = Rule::new(
+    "route-path-rewrite-slash",
+    Outcome::Approximated,
+    "a path that is rewritten to begin without a slash gets one",
+    "Envoy sends whatever comes out of a rewrite. nginx writes the path after the upstream's name, so a slash goes in front of a \
+     path that has none.",
+    "begin the path with a slash: no server of HTTP takes another one",
 );
 
 static PATH_REWRITE: Rule = Rule::new(
@@ -118,6 +127,7 @@ pub(super) fn rewrite(action: &RouteAction, matched: Matched<'_>, at: Path<'_>, 
     let mut changed = Changed::default();
     if !prefix_rewrite.is_empty() {
         if package {
+            findings.add_if(!prefix_rewrite.starts_with('/'), &SLASH, at.field("prefix_rewrite"));
             changed.path = Some(PathRewrite {
                 cut: matched.prefix.map(str::len),
                 pattern: None,
@@ -134,7 +144,10 @@ pub(super) fn rewrite(action: &RouteAction, matched: Matched<'_>, at: Path<'_>, 
     if let Some(rewrite) = regex_rewrite {
         let at = at.field("regex_rewrite");
         match regex(rewrite) {
-            Ok(rewrite) if package => changed.path = Some(with_package(&rewrite)),
+            Ok(rewrite) if package => {
+                findings.add_if(rewrite.may_cut_slash(), &SLASH, at);
+                changed.path = Some(with_package(&rewrite));
+            }
             Ok(rewrite) => changed.regex_uri = native_regex(&rewrite, at, findings),
             Err(error) => findings.add_with(&PATH_REWRITE, at, error.to_string()),
         }
@@ -268,9 +281,17 @@ impl Changed {
             return;
         }
         let rewrite = plugins.proxy_rewrite.get_or_insert_with(ProxyRewrite::as_sent);
-        rewrite.regex_uri = regex_uri;
+        let mut tell = |name: &str, variable: &str| {
+            let value = HeaderValues::One(variable.to_owned());
+            rewrite.headers.set.insert(name.to_owned(), value);
+        };
+        if regex_uri.is_some() {
+            tell("x-envoy-original-path", "$real_request_uri");
+        }
         if let Some(HostRewrite::Literal(host)) = host {
+            tell("x-envoy-original-host", "$http_host");
             rewrite.host = Some(host);
         }
+        rewrite.regex_uri = regex_uri;
     }
 }

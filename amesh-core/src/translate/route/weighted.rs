@@ -1,6 +1,6 @@
 //! `WeightedCluster`: requests shared out among clusters.
 //!
-//! The `traffic-split` plugin takes 20 upstreams. With more, groups of 20 are chosen by the random digits of the
+//! The `amesh-forward` plugin takes any number of clusters, each with changes of its own. APISIX's `traffic-split` plugin takes 20 upstreams. With more, groups of 20 are chosen by the random digits of the
 //! request's id, each in proportion to its weight, and the plugin shares out within the group.
 
 use std::collections::BTreeMap;
@@ -9,49 +9,62 @@ use envoy_types::pb::envoy::config::route::v3::WeightedCluster;
 use envoy_types::pb::envoy::config::route::v3::weighted_cluster::cluster_weight::HostRewriteSpecifier;
 use envoy_types::pb::envoy::config::route::v3::weighted_cluster::{ClusterWeight, RandomValueSpecifier};
 
+use super::Clusters;
 use super::answer::Answer;
+use super::header_mutation::{self, Changes};
 use crate::apisix::Id;
-use crate::apisix::plugin::{SplitMatch, SplitRule, TrafficSplit, WeightedUpstream};
+use crate::apisix::plugin::{
+    SplitMatch, SplitRule, TrafficSplit, WeightedCluster as Member, WeightedClusters, WeightedUpstream,
+};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::options::Target;
 use crate::translate::http_filter::{self, Configs, Level};
+use crate::translate::value::format::Known;
 use crate::translate::value::fraction::{Digits, WHOLE, below};
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/weighted",
-    summary: "Weighted clusters become the traffic-split plugin, in groups of 20.",
+    summary: "Weighted clusters become the amesh-forward plugin, or APISIX's traffic-split plugin in groups of 20.",
     messages: &[
         Message {
             name: "envoy.config.route.v3.WeightedCluster",
             fields: &[
-                exact("clusters", "traffic-split.rules[].weighted_upstreams"),
+                exact("clusters", "traffic-split.rules[].weighted_upstreams")
+                    .amesh_exact("amesh-forward.clusters.members[]"),
                 irrelevant("total_weight", "Envoy itself ignores it and uses the sum"),
                 irrelevant(
                     "runtime_key_prefix",
                     "APISIX has no runtime layer that could override the weights",
                 ),
-                unsupported("header_name", &RANDOM_VALUE),
+                unsupported("header_name", &RANDOM_VALUE).amesh_exact("amesh-forward.clusters.header"),
                 unsupported("use_hash_policy", &RANDOM_VALUE),
             ],
         },
         Message {
             name: "envoy.config.route.v3.WeightedCluster.ClusterWeight",
             fields: &[
-                exact("name", "traffic-split.rules[].weighted_upstreams[].upstream_id"),
+                exact("name", "traffic-split.rules[].weighted_upstreams[].upstream_id")
+                    .amesh_exact("amesh-forward.clusters.members[].upstream_id"),
                 unsupported("cluster_header", &CLUSTER_HEADER),
-                exact("weight", "traffic-split.rules[].weighted_upstreams[].weight"),
+                exact("weight", "traffic-split.rules[].weighted_upstreams[].weight")
+                    .amesh_exact("amesh-forward.clusters.members[].weight"),
                 unsupported("metadata_match", &METADATA_MATCH),
-                unsupported("request_headers_to_add", &HEADERS),
-                unsupported("request_headers_to_remove", &HEADERS),
-                unsupported("response_headers_to_add", &HEADERS),
-                unsupported("response_headers_to_remove", &HEADERS),
+                unsupported("request_headers_to_add", &HEADERS)
+                    .amesh_exact("amesh-forward.clusters.members[].request[]"),
+                unsupported("request_headers_to_remove", &HEADERS)
+                    .amesh_exact("amesh-forward.clusters.members[].request[]"),
+                unsupported("response_headers_to_add", &HEADERS)
+                    .amesh_exact("amesh-forward.clusters.members[].response[]"),
+                unsupported("response_headers_to_remove", &HEADERS)
+                    .amesh_exact("amesh-forward.clusters.members[].response[]"),
                 exact("typed_per_filter_config", "decides by their types: see the extensions"),
-                unsupported("host_rewrite_literal", &HOST_REWRITE),
+                unsupported("host_rewrite_literal", &HOST_REWRITE).amesh_exact("amesh-forward.clusters.members[].host"),
             ],
         },
     ],
     extensions: &[],
-    rules: &[],
+    rules: &[&MISSING],
 };
 
 pub(super) static METADATA_MATCH: Rule = Rule::new(
@@ -99,8 +112,29 @@ static HOST_REWRITE: Rule = Rule::new(
     "use routes of their own for the members",
 );
 
+static MISSING: Rule = Rule::new(
+    "weighted-cluster-missing",
+    Outcome::Approximated,
+    "requests for a missing member of a weighted set are answered 503",
+    "Envoy answers them with the status that the route names. APISIX's traffic-split plugin gives them an upstream without \
+     nodes, which is 503.",
+    "add the cluster; or load Amesh's Lua package",
+);
+
 /// The most upstreams that a rule of `traffic-split` takes.
 const MOST: usize = 20;
+
+/// The route that a weighted set belongs to.
+#[derive(Clone, Copy)]
+pub(super) struct Within<'a> {
+    /// Its name.
+    pub(super) route: &'a str,
+    /// The status for a cluster that does not exist.
+    pub(super) unavailable: u32,
+    pub(super) clusters: &'a Clusters<'a>,
+    /// What is configured for filters above it.
+    pub(super) filters: &'a Level<'a>,
+}
 
 /// Requests that are shared out.
 pub(super) struct Shared {
@@ -110,7 +144,8 @@ pub(super) struct Shared {
 }
 
 /// What becomes of requests that are shared out.
-pub(super) fn weighted(list: &WeightedCluster, filters: &Level<'_>, at: Path<'_>, findings: &Findings) -> Shared {
+pub(super) fn weighted(list: &WeightedCluster, within: Within<'_>, at: Path<'_>, findings: &Findings) -> Shared {
+    let package = findings.options().target == Target::Amesh;
     #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
     let WeightedCluster {
         clusters,
@@ -118,15 +153,18 @@ pub(super) fn weighted(list: &WeightedCluster, filters: &Level<'_>, at: Path<'_>
         runtime_key_prefix: _,
         random_value_specifier,
     } = list;
+    let mut header = None;
     match random_value_specifier {
+        Some(RandomValueSpecifier::HeaderName(name)) if package => header = Some(name.to_ascii_lowercase()),
         Some(RandomValueSpecifier::HeaderName(_)) => findings.add(&RANDOM_VALUE, at.field("header_name")),
         Some(RandomValueSpecifier::UseHashPolicy(_)) => findings.add(&RANDOM_VALUE, at.field("use_hash_policy")),
         None => {}
     }
     let mut refused = None;
+    let mut members = Vec::new();
     // traffic-split keeps only the last weight of an upstream that comes twice.
     let mut weights: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut members = Vec::new();
+    let mut configs = Vec::new();
     for (index, cluster) in clusters.iter().enumerate() {
         let at_cluster = at.field("clusters");
         let at_cluster = at_cluster.index(index);
@@ -142,18 +180,20 @@ pub(super) fn weighted(list: &WeightedCluster, filters: &Level<'_>, at: Path<'_>
             typed_per_filter_config,
             host_rewrite_specifier,
         } = cluster;
-        for (set, field) in [
-            (!request_headers_to_add.is_empty(), "request_headers_to_add"),
-            (!request_headers_to_remove.is_empty(), "request_headers_to_remove"),
-            (!response_headers_to_add.is_empty(), "response_headers_to_add"),
-            (!response_headers_to_remove.is_empty(), "response_headers_to_remove"),
-        ] {
-            findings.add_if(set, &HEADERS, at_cluster.field(field));
+        let changes = Changes {
+            request_headers_to_add,
+            request_headers_to_remove,
+            response_headers_to_add,
+            response_headers_to_remove,
+        };
+        let host = host_rewrite_specifier
+            .as_ref()
+            .map(|HostRewriteSpecifier::HostRewriteLiteral(host)| host);
+        if !package {
+            changes.report(&HEADERS, at_cluster, findings);
+            findings.add_if(host.is_some(), &HOST_REWRITE, at_cluster.field("host_rewrite_literal"));
         }
-        if let Some(HostRewriteSpecifier::HostRewriteLiteral(_)) = host_rewrite_specifier {
-            findings.add(&HOST_REWRITE, at_cluster.field("host_rewrite_literal"));
-        }
-        let own = http_filter::per_route(typed_per_filter_config, filters, at_cluster, findings);
+        let own = http_filter::per_route(typed_per_filter_config, within.filters, at_cluster, findings);
         refused = refused.or(own.refused);
         if metadata_match.is_some() && !findings.permits(&METADATA_MATCH, at_cluster.field("metadata_match"), None) {
             refused = Some(503);
@@ -166,20 +206,42 @@ pub(super) fn weighted(list: &WeightedCluster, filters: &Level<'_>, at: Path<'_>
         }
         // Envoy never picks a member of weight zero; APISIX does when all are.
         let weight = weight.as_ref().map_or(0, |weight| weight.value);
-        if weight > 0 {
-            members.push((index, own.configs));
-            *weights.entry(name).or_default() += u64::from(weight);
+        if weight == 0 {
+            continue;
         }
+        configs.push((index, own.configs));
+        *weights.entry(name).or_default() += u64::from(weight);
+        let exists = within.clusters.exists(name);
+        let missing = within.unavailable != 503 && !exists;
+        if !package {
+            findings.add_if(missing, &MISSING, at_cluster.field("name"));
+            continue;
+        }
+        let known = Known {
+            route: within.route,
+            cluster: Some(if exists { name } else { "" }),
+        };
+        let (request, response) = header_mutation::level(&changes, at_cluster, findings).steps(known);
+        members.push(Member {
+            cluster: exists.then(|| name.clone()),
+            weight,
+            upstream_id: Id::of(name),
+            status: missing.then_some(within.unavailable),
+            host: host.cloned(),
+            request,
+            response,
+        });
     }
     let answer = match (refused, weights.iter().next()) {
         (Some(status), _) => Answer::Status(status),
         (None, None) => Answer::Status(503),
+        (None, Some(_)) if package => Answer::Clusters(WeightedClusters { header, members }),
         (None, Some((name, _))) if weights.len() == 1 => Answer::Upstream(Id::of(name)),
         (None, Some(_)) => Answer::Split(TrafficSplit { rules: rules(&weights) }),
     };
     Shared {
         answer,
-        filters: Configs::of_members(&members, at.field("clusters"), findings),
+        filters: Configs::of_members(&configs, at.field("clusters"), findings),
     }
 }
 

@@ -113,6 +113,18 @@ pub(crate) fn resolve(format: &Format, known: Known<'_>) -> Format {
     finish(out)
 }
 
+/// Lets a client's address be the one that a header tells.
+pub(crate) fn believe(format: &mut Format, hop: u32) {
+    let Format::Parts(parts) = format else { return };
+    for part in parts {
+        if let FormatPart::Command(command) = part
+            && command.command.starts_with("downstream_remote_")
+        {
+            command.hop = Some(hop);
+        }
+    }
+}
+
 fn push_text(parts: &mut Vec<FormatPart>, text: &str) {
     match parts.last_mut() {
         Some(FormatPart::Text(before)) => before.push_str(text),
@@ -180,6 +192,7 @@ fn command(name: &str, parameters: Option<&str>, max: Option<usize>) -> Option<C
         command: name.to_ascii_lowercase(),
         name: None,
         otherwise: None,
+        hop: None,
         format: None,
         max,
     };

@@ -38,6 +38,34 @@ local function address_and_port(name, port)
 end
 
 
+-- The address of X-Forwarded-For that Envoy takes for the client's; nil where there is none.
+local function forwarded_address(hop, ctx, nginx)
+    local values = nginx.request_headers.get(ctx, "x-forwarded-for")
+    if not values then
+        return nil
+    end
+    local all = {}
+    for one in (type(values) == "table" and concat(values, ",") or values):gmatch("[^,]+") do
+        all[#all + 1] = one:match("^%s*(.-)%s*$")
+    end
+    local found = all[#all + 1 - hop]
+    -- What is no address is not believed.
+    return found and (found:find("^%d+%.%d+%.%d+%.%d+$") or found:find("^[%x:]*:%x*:[%x:.]*$")) and found
+end
+
+local function client(hop, name, read)
+    return function(ctx, nginx)
+        local found = forwarded_address(hop, ctx, nginx)
+        if not found then
+            return read(ctx, nginx)
+        elseif name == "downstream_remote_address" then
+            return with_port(found, "0")
+        end
+        return name == "downstream_remote_port" and "0" or found
+    end
+end
+
+
 -- Without parameters.
 local PLAIN = {
     downstream_direct_remote_address = address_and_port("realip_remote_addr", "realip_remote_port"),
@@ -136,7 +164,7 @@ end
 
 local function compile_command(command)
     local wrong = plugin.wrong(command, {
-        command = "string", name = "string?", otherwise = "string?", format = "string?", max = "number?",
+        command = "string", name = "string?", otherwise = "string?", hop = "number?", format = "string?", max = "number?",
     }, "command")
     if wrong then
         return nil, wrong
@@ -157,6 +185,9 @@ local function compile_command(command)
         read = start_time(command.format)
     else
         read = PLAIN[name]
+        if read and command.hop then
+            read = client(command.hop, name, read)
+        end
     end
     if not read then
         return nil, "command " .. name .. " is not known to this version"

@@ -3,6 +3,7 @@
 local headers = require("amesh.plugin.headers")
 local paths = require("amesh.plugin.path")
 local plugin = require("amesh.plugin")
+local weighted = require("amesh.plugin.weighted")
 
 local _M = {
     name = "amesh-forward",
@@ -27,7 +28,7 @@ local function compile_host(conf, nginx)
         end
     elseif conf.path then
         local rewrite, err = paths.rewrite(conf.path, nginx)
-        return rewrite and function(ctx) return (rewrite(nginx.path(ctx):match("^[^?]*"))) end, err
+        return rewrite and function(ctx) return rewrite((nginx.path(ctx):match("^[^?]*")), ctx) end, err
     end
     -- The node is chosen later.
     return function() end
@@ -36,7 +37,8 @@ end
 
 function _M.compile(conf, nginx)
     local wrong = plugin.wrong(conf, {
-        headers = "table?", path = "table?", rewrite = "table?", host = "table?", append_forwarded_host = "boolean?",
+        clusters = "table?", headers = "table?", path = "table?", rewrite = "table?", host = "table?",
+        append_forwarded_host = "boolean?",
     }, "amesh-forward")
     if wrong then
         return nil, wrong
@@ -49,6 +51,9 @@ function _M.compile(conf, nginx)
     end
     if not err and conf.rewrite then
         compiled.rewrite, err = paths.rewrite(conf.rewrite, nginx)
+    end
+    if not err and conf.clusters then
+        compiled.choose, err = weighted.compile(conf.clusters, nginx)
     end
     if not err and conf.host then
         compiled.host, err = compile_host(conf.host, nginx)
@@ -85,6 +90,19 @@ function _M.rewrite(forward, ctx, nginx)
         end
         ctx.amesh_path = path
     end
+    if forward.choose then
+        local member = forward.choose(ctx)
+        ctx.amesh_cluster, ctx.amesh_response = member.cluster, member.response
+        if member.status then
+            return nginx.answer(member.status, "")
+        end
+        ctx.upstream_id = member.upstream_id
+        headers.apply(member.request, ctx, nginx, nginx.request_headers)
+        if member.host then
+            nginx.set_upstream_host(ctx, member.host)
+            ctx.amesh_host = member.host
+        end
+    end
     headers.apply(forward.steps, ctx, nginx, nginx.request_headers)
     if forward.host then
         local host = forward.host(ctx)
@@ -94,7 +112,7 @@ function _M.rewrite(forward, ctx, nginx)
     end
     if forward.rewrite then
         nginx.request_headers.set(ctx, "x-envoy-original-path", path)
-        path = forward.rewrite(path)
+        path = forward.rewrite(path, ctx)
         ctx.amesh_path = path
     end
     if path ~= sent then

@@ -76,7 +76,7 @@ function _M.compile(conf, nginx)
         local sent = nginx.request_header(ctx, "X-Forwarded-Proto") or nginx.var(ctx, "scheme")
         local scheme = conf.scheme or sent
         local host = conf.host or request_host(nginx.var(ctx, "http_host") or "", sent, scheme, conf.port ~= nil)
-        local path, query = (rewrite and rewrite(target) or target):match("^([^?]*)(.*)$")
+        local path, query = (rewrite and rewrite(target, ctx) or target):match("^([^?]*)(.*)$")
         if conf.path then
             path = conf.path
         end

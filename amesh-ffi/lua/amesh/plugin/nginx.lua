@@ -64,6 +64,12 @@ function _M.replace_all(text, pattern, put)
 end
 
 
+--- A path that nginx has read, as it may be sent.
+function _M.escape(path)
+    return ngx.escape_uri(path, 0)
+end
+
+
 --- Sets the path and query that an upstream gets. nginx writes it after the upstream's name, so that without a slash in
 -- front it would be part of the name.
 function _M.set_upstream_path(ctx, path)
@@ -91,6 +97,7 @@ end
 
 --- Sets the path that a gRPC upstream gets, which nginx makes of the request's own.
 function _M.set_grpc_path(path)
+    -- A plus sign is a space only in a query.
     ngx.req.set_uri(ngx.unescape_uri((path:gsub("%?.*", ""):gsub("%+", "%%2B"))))
 end
 
@@ -126,6 +133,54 @@ _M.response_headers = {
     get = function(_, name) return ngx.header[name] end,
     set = function(_, name, value) ngx.header[name] = value end,
 }
+--- All lines of a header of the request, by its name in lower case.
+function _M.request_header_lines(ctx, name)
+    local value = core.request.headers(ctx)[name]
+    return type(value) == "table" and value or {value}
+end
+
+
+--- A text with each match of a regular expression replaced by what a function makes of its groups.
+function _M.replace(text, regex, made)
+    local replaced, _, err = ngx.re.gsub(text, regex, made, "jo")
+    if not replaced then
+        core.log.error("amesh: a header is hashed as it is: ", err)
+        return text
+    end
+    return replaced
+end
+
+
+local function address(host, port)
+    return (host:find(":", 1, true) and "[" .. host .. "]" or host) .. ":" .. port
+end
+
+
+--- The addresses of the connection that the request came by: the client's and ours.
+function _M.connection(ctx)
+    local var = ctx.var
+    -- Where nginx takes the client's address from a header these are still those of the connection.
+    local host, port = var.realip_remote_addr or var.remote_addr, var.realip_remote_port or var.remote_port
+    return address(host, port), address(var.server_addr, var.server_port)
+end
+
+
+--- The kind of balancer of the request's upstream.
+function _M.balancer(ctx)
+    return ctx.upstream_conf and ctx.upstream_conf.type
+end
+
+
+--- Whether the response is an upstream's, and not one that stands in for it.
+function _M.upstream_answered()
+    local times = _M.tries("upstream_header_time")
+    local last = times[#times]
+    return last ~= nil and last ~= "-"
+end
+
+
+--- Adds a line to a header of the response.
+_M.add_response_header = core.response.add_header
 
 
 _M.decode_base64 = ngx.decode_base64

@@ -121,7 +121,8 @@ function _M.compile(conf)
 end
 
 
---- A function of a path and query that gives them changed; nil and what is wrong.
+--- A function of a path and query that gives them changed; nil and what is wrong. Where a part is cut off it wants the
+-- context too: the route was chosen by the path as nginx reads it, and where that begins otherwise, it is cut off that.
 function _M.rewrite(conf, nginx)
     local wrong = plugin.wrong(conf, {cut = "number?", pattern = "string?", put = "string"}, "rewrite")
     if wrong then
@@ -134,10 +135,16 @@ function _M.rewrite(conf, nginx)
             return nil, "rewrite.pattern: " .. err
         end
     end
-    return function(target)
+    return function(target, ctx)
         local question = find(target, "?", 1, true)
         local path = question and sub(target, 1, question - 1) or target
         local query = question and sub(target, question) or ""
+        if cut then
+            local read = nginx.var(ctx, "uri")
+            if read and sub(path, 1, cut) ~= sub(read, 1, cut) then
+                path = nginx.escape(read)
+            end
+        end
         if pattern then
             path = nginx.replace_all(path, pattern, put) or path
         elseif cut then

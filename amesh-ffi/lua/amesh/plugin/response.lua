@@ -18,16 +18,22 @@ function _M.compile(conf)
     if not steps then
         return nil, err
     end
-    return {steps = steps}
+    return {change = function(ctx, nginx, side)
+        -- First the changes of the member of a weighted set that `amesh-forward` chose.
+        if ctx.amesh_response then
+            headers.apply(ctx.amesh_response, ctx, nginx, side)
+        end
+        headers.apply(steps, ctx, nginx, side)
+    end}
 end
 
 
 -- Envoy changes the headers of an answer of its own before the answer has a type and a length.
-local function change_answer(steps, ctx, nginx)
+local function change_answer(ctx, nginx, change)
     local all = nginx.response_headers
     local kind = all.get(ctx, "content-type")
     all.set(ctx, "content-type", nil)
-    headers.apply(steps, ctx, nginx, {
+    change(ctx, nginx, {
         one_line = all.one_line,
         get = function(_, name) return name ~= "content-length" and all.get(ctx, name) or nil end,
         set = function(_, name, value)
@@ -44,9 +50,9 @@ end
 
 function _M.header_filter(response, ctx, nginx)
     if nginx.var(ctx, "upstream_status") then
-        headers.apply(response.steps, ctx, nginx, nginx.response_headers)
+        response.change(ctx, nginx, nginx.response_headers)
     else
-        change_answer(response.steps, ctx, nginx)
+        change_answer(ctx, nginx, response.change)
     end
 end
 

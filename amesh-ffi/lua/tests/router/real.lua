@@ -37,7 +37,8 @@ function _M.ports(count)
 end
 
 --- Starts one. `one.router` is the router's name, `one.lua` the folder of Amesh's Lua, `one.routes` its routes,
--- `one.ports` its ports. Returns the folder that `stop` wants.
+-- `one.upstreams` its upstreams, `one.plugins` the plugins that it loads, `one.ports` its ports. Returns the folder that
+-- `stop` wants.
 function _M.start(one)
     local dir = read("mktemp -d /tmp/amesh-router-XXXXXX"):gsub("%s+$", "")
     os.execute("mkdir -p " .. dir .. "/conf")
@@ -47,10 +48,10 @@ function _M.start(one)
             extra_lua_path = one.lua .. "/?.lua;" .. one.lua .. "/tests/?.lua",
         },
         nginx_config = {error_log_level = "warn", http = {access_log_format = "-", enable_access_log = false}},
-        plugins = {"fault-injection"},
+        plugins = one.plugins or {"fault-injection"},
         stream_plugins = {},
     }) .. "\n")
-    _M.write(dir .. "/conf/apisix.yaml", encode({routes = one.routes}) .. "\n#END\n")
+    _M.write(dir .. "/conf/apisix.yaml", encode({routes = one.routes, upstreams = one.upstreams}) .. "\n#END\n")
     local control = _M.ports(1)[1]
     local said = read("CONTROL_PORT=" .. control .. " " .. _M.home .. "/run-standalone.sh " .. dir .. " "
         .. table.concat(one.ports, " ") .. " 2>&1")

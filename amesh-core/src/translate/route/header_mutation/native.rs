@@ -14,7 +14,8 @@ pub(super) static VARIABLE: Rule = Rule::new(
     Outcome::Approximated,
     "the value of a header is made of nginx's variables",
     "Envoy does not add a header whose value comes out empty, and of several headers of one name it reads the first. \
-     APISIX's own plugins then send an empty header, and read all of them joined by `, `. HTTP/2 is `HTTP/2.0` to nginx.",
+     APISIX's own plugins then send an empty header, and read all of them joined by `, `. HTTP/2 is `HTTP/2.0` to nginx, and \
+     the client's address that of the connection, whatever X-Forwarded-For says.",
     "nothing for requests that have what the value is made of; or load Amesh's Lua package",
 );
 

@@ -1,0 +1,3 @@
+--- What an upstream of type `amesh_least_request` names.
+
+return require("amesh.balancer.least_request")

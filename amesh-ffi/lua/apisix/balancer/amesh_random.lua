@@ -1,0 +1,3 @@
+--- What an upstream of type `amesh_random` names.
+
+return require("amesh.balancer.random")

@@ -1,0 +1,43 @@
+local fake = require("fake")
+local random = require("apisix.balancer.amesh_random")
+local equal = fake.equal
+
+
+local function counted(up_nodes, times)
+    local made, seen = random.new(up_nodes, {}), {}
+    for _ = 1, times do
+        local server = made.get({})
+        seen[server] = (seen[server] or 0) + 1
+    end
+    return seen
+end
+
+
+return {
+    {"all nodes get the same", function()
+        local seen = counted({a = 1, b = 1, c = 1, d = 1}, 4000)
+        for _, server in ipairs({"a", "b", "c", "d"}) do
+            assert(seen[server] > 850 and seen[server] < 1150, server .. ": " .. seen[server])
+        end
+    end},
+    {"weights of localities count", function()
+        local seen = counted({a = 8, b = 1, c = 1}, 4000)
+        assert(seen.a > 3000 and seen.a < 3400, seen.a)
+        assert(seen.b > 300 and seen.b < 500, seen.b)
+        equal(seen.a + seen.b + seen.c, 4000)
+    end},
+    {"a further try goes to another node, until all were tried", function()
+        local made, ctx, seen = random.new({a = 1, b = 3, c = 1}, {}), {}, {}
+        for _ = 1, 3 do
+            ctx.balancer_server = made.get(ctx)
+            seen[ctx.balancer_server] = true
+            made.after_balance(ctx, true)
+        end
+        assert(seen.a and seen.b and seen.c)
+        local server, err = made.get(ctx)
+        equal(server, nil)
+        fake.contains(err, "tried")
+        made.before_retry_next_priority(ctx)
+        assert(made.get(ctx))
+    end},
+}
