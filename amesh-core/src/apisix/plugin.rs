@@ -23,11 +23,7 @@ pub use amesh_answer::{AmeshAnswer, DirectAnswer, RedirectAnswer};
 pub use amesh_cors::AmeshCors;
 pub use amesh_fault::{AbortFault, AmeshFault, DelayFault, Part};
 pub use amesh_forward::{AmeshForward, HostRewrite, WeightedCluster, WeightedClusters};
-<<<<<<< HEAD
 pub use amesh_hash::{AmeshHash, CookieAttribute, HashCookie, HashHeader, HashOf, HashPolicy, HashSourceIp};
-=======
-pub use amesh_hash::{AmeshHash, CookieAttribute, HashCookie, HashHeader, HashOf, HashPolicy};
->>>>>>> filters
 pub use amesh_mirror::{AmeshMirror, MirrorCopy};
 pub use amesh_response::AmeshResponse;
 pub use amesh_retry::{AmeshRetry, Retry, RetryOn};

@@ -141,6 +141,8 @@ pub(super) struct Above<'a> {
     pub(super) clusters: &'a Clusters<'a>,
     /// The virtual host's own, for routes without one.
     pub(super) retry: Option<&'a Retry>,
+    /// Whether the virtual host wants tries counted, for upstreams and for clients.
+    pub(super) attempts: [bool; 2],
     pub(super) headers: Levels<'a>,
     /// What is configured for filters.
     pub(super) filters: &'a Level<'a>,
@@ -235,6 +237,7 @@ pub(crate) fn route_configuration(
     let above = Above {
         clusters,
         retry: None,
+        attempts: [false; 2],
         headers: Levels {
             most_specific_wins: *most_specific_header_mutations_wins,
             configuration: &level,

@@ -60,7 +60,12 @@ function _M.of(module, nginx)
     for _, phase in ipairs(PHASES) do
         local run = module[phase]
         if run then
+            local once = phase == "before_proxy" and not module.every_try
             plugin[phase] = function(conf, ctx)
+                -- APISIX asks before every try of an upstream.
+                if once and nginx.in_balancer() then
+                    return nil
+                end
                 return run(compiled(conf), ctx, nginx)
             end
         end

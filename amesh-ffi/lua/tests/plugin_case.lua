@@ -77,6 +77,7 @@ function _M.nginx(request)
         local value = request.headers and request.headers[name:lower()]
         return type(value) == "table" and value or {value}
     end
+    function nginx.in_balancer() return false end
     function nginx.connection() return request.client, request.server end
     function nginx.balancer() return request.balancer end
     function nginx.upstream_answered() return not request.failed end

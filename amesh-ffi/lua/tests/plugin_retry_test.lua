@@ -21,6 +21,11 @@ local function begun(conf, headers)
     made.before_proxy(conf, ctx)
     balancing = true
 
+    function tries.sent() return nginx.request.headers["x-envoy-attempt-count"] end
+    function tries.told()
+        made.header_filter(conf, ctx)
+        return nginx.response.headers["x-envoy-attempt-count"]
+    end
     function tries.again(state, status, sent, response_time, header_time)
         table.insert(tries.upstream_bytes_sent, sent)
         table.insert(tries.upstream_response_time, response_time)
@@ -86,6 +91,15 @@ return {
         equal(begun({timeout = 3, grpc_timeout_max = 2}, grpc("no time")).wait, 2)
         equal(begun({timeout = 3, grpc_timeout_max = 2}, {["grpc-timeout"] = "1S"}).wait, 3, "no gRPC")
         equal(begun({timeout = 3}, grpc("1S")).wait, 3, "not asked for")
+    end},
+    {"tries are counted [SEM-O11]", function()
+        local tries = begun({attempt_count = true, attempt_count_in_response = true, retry = ISTIO.retry})
+        equal(tries.sent(), "1")
+        tries.again("failed", 502, "0", "0.000")
+        equal(tries.sent(), "2")
+        equal(tries.told(), "2")
+        equal(begun({}).sent(), nil)
+        equal(begun({}).told(), nil)
     end},
     {"an upgraded connection is not bounded", function()
         equal(begun({timeout = 3}, {upgrade = "websocket"}).wait, 86400)

@@ -18,6 +18,12 @@ pub struct AmeshRetry {
     /// When to try again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// Whether upstreams are told which try a request is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub attempt_count: bool,
+    /// Whether clients are told how many tries it took.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub attempt_count_in_response: bool,
 }
 
 /// When to try again.

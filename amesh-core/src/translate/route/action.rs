@@ -211,8 +211,11 @@ pub(super) fn route_action(
     mirror::apply(copies.as_deref().unwrap_or(above.mirrors), &mut plugins);
     let mut timeout = None;
     if findings.options().target == Target::Amesh {
+        let [attempt_count, attempt_count_in_response] = above.attempts;
         let plugin = AmeshRetry {
             retry,
+            attempt_count,
+            attempt_count_in_response,
             ..limits.amesh()
         };
         plugins.amesh_retry = (plugin != AmeshRetry::default()).then_some(plugin);

@@ -186,7 +186,7 @@ impl Limits {
             timeout: self.total,
             grpc_timeout_max: self.grpc_max,
             idle_timeout: self.idle,
-            retry: None,
+            ..AmeshRetry::default()
         }
     }
 }

@@ -13,6 +13,7 @@ use super::retry;
 use crate::apisix::Expr;
 use crate::feature::{Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::options::Target;
 use crate::translate::http_filter;
 use crate::translate::http_filter::cors::older_policy;
 use crate::translate::route::header_mutation::{self, Changes, Levels};
@@ -38,8 +39,9 @@ pub(crate) static FEATURE: Feature = Feature {
                 .amesh_exact("amesh-response.headers[].remove"),
             exact("cors", "cors").amesh_exact("amesh-cors"),
             exact("typed_per_filter_config", "decides by their types: see the extensions"),
-            unsupported("include_request_attempt_count", &ATTEMPT_COUNT),
-            unsupported("include_attempt_count_in_response", &ATTEMPT_COUNT),
+            unsupported("include_request_attempt_count", &ATTEMPT_COUNT).amesh_exact("amesh-retry.attempt_count"),
+            unsupported("include_attempt_count_in_response", &ATTEMPT_COUNT)
+                .amesh_exact("amesh-retry.attempt_count_in_response"),
             unsupported("retry_policy", &RETRY).amesh_exact("amesh-retry.retry"),
             unsupported("retry_policy_typed_config", &RETRY_EXTENSION),
             unsupported("hedge_policy", &HEDGE),
@@ -130,13 +132,14 @@ pub(super) fn virtual_host<'a>(
     let cors = cors
         .as_ref()
         .map(|policy| older_policy(policy, at.field("cors"), findings));
+    let native = findings.options().target != Target::Amesh;
     findings.add_if(
-        *include_request_attempt_count,
+        native && *include_request_attempt_count,
         &ATTEMPT_COUNT,
         at.field("include_request_attempt_count"),
     );
     findings.add_if(
-        *include_attempt_count_in_response,
+        native && *include_attempt_count_in_response,
         &ATTEMPT_COUNT,
         at.field("include_attempt_count_in_response"),
     );
@@ -148,6 +151,7 @@ pub(super) fn virtual_host<'a>(
     let retry = retry::read(retry_policy.as_ref(), at, findings);
     let above = Above {
         retry: retry.as_ref(),
+        attempts: [*include_request_attempt_count, *include_attempt_count_in_response],
         ..above
     };
     findings.add_if(

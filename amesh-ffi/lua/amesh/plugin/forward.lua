@@ -7,6 +7,8 @@ local weighted = require("amesh.plugin.weighted")
 
 local _M = {
     name = "amesh-forward",
+    -- Another try may be for a node of another name.
+    every_try = true,
     priority = 10600,
 }
 

@@ -10,11 +10,15 @@ local ipairs = ipairs
 local math_max = math.max
 local math_min = math.min
 local tonumber = tonumber
+local tostring = tostring
 
 local _M = {
     name = "amesh-retry",
+    every_try = true,
     priority = 10300,
 }
+
+local ATTEMPTS = "x-envoy-attempt-count"
 
 -- What nginx is told where nothing is bounded: a day.
 local NO_LIMIT = 86400
@@ -26,6 +30,7 @@ local UNITS = {H = 3600, M = 60, S = 1, m = 1e-3, u = 1e-6, n = 1e-9}
 function _M.compile(conf)
     local wrong = plugin.wrong(conf, {
         timeout = "number?", grpc_timeout_max = "number?", idle_timeout = "number?", retry = "table?",
+        attempt_count = "boolean?", attempt_count_in_response = "boolean?",
     }, "amesh-retry")
     if not wrong and conf.retry then
         wrong = plugin.wrong(conf.retry, {
@@ -35,7 +40,10 @@ function _M.compile(conf)
     if wrong then
         return nil, wrong
     end
-    local policy = {timeout = conf.timeout, grpc_max = conf.grpc_timeout_max, idle = conf.idle_timeout, times = 0}
+    local policy = {
+        timeout = conf.timeout, grpc_max = conf.grpc_timeout_max, idle = conf.idle_timeout, times = 0,
+        counts = conf.attempt_count, tells = conf.attempt_count_in_response,
+    }
     if conf.retry then
         policy.times = conf.retry.times
         policy.per_try = conf.retry.per_try_timeout
@@ -138,6 +146,17 @@ function _M.before_proxy(policy, ctx, nginx)
         again(policy, ctx, nginx)
     else
         first(policy, ctx, nginx)
+    end
+    ctx.amesh_attempts = (ctx.amesh_attempts or 0) + 1
+    if policy.counts then
+        nginx.request_headers.set(ctx, ATTEMPTS, tostring(ctx.amesh_attempts))
+    end
+end
+
+
+function _M.header_filter(policy, ctx, nginx)
+    if policy.tells and ctx.amesh_attempts then
+        nginx.set_response_header(ATTEMPTS, tostring(ctx.amesh_attempts))
     end
 end
 
