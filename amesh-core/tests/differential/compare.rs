@@ -71,6 +71,11 @@ impl Answer {
         }
     }
 
+    /// Whether the answer is a fault's.
+    pub(crate) fn is_fault(&self) -> bool {
+        self.body.starts_with("fault filter")
+    }
+
     fn cluster(&self) -> Option<&str> {
         self.seen.as_ref().map(|seen| seen.cluster.as_str())
     }

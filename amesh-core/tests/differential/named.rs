@@ -129,11 +129,31 @@ pub(crate) fn is_own(aspect: &Aspect, request: &Request, envoy: &Answer, apisix:
                 && (says(apisix, "APISIX") || says(apisix, "openresty"))
         }
         Aspect::ResponseHeader(name) if name == "x-apisix-upstream-status" => true,
+        // A cookie that is made for a client holds a number of its own.
+        Aspect::ResponseHeader(name) if name == "set-cookie" => {
+            let made = |answer: &Answer| {
+                answer
+                    .headers
+                    .get(name)
+                    .map(|lines| lines.iter().map(|line| without_number(line)).collect())
+            };
+            let of_envoy: Option<Vec<String>> = made(envoy);
+            of_envoy.is_some() && of_envoy == made(apisix)
+        }
         // Errors and redirects that both give by themselves have texts of their own.
         Aspect::ResponseHeader(name) if name == "content-type" => {
             envoy.status >= 300 && envoy.status == apisix.status && !envoy.echoed && !apisix.echoed
         }
         _ => false,
+    }
+}
+
+/// A cookie without the number in quotes.
+fn without_number(cookie: &str) -> String {
+    let mut parts = cookie.splitn(3, '"');
+    match [parts.next(), parts.next(), parts.next()] {
+        [Some(name), Some(number), Some(rest)] if number.len() == 16 => format!("{name}{rest}"),
+        _ => cookie.to_owned(),
     }
 }
 
@@ -229,6 +249,8 @@ static NAMED: &[Named] = &[
     named("filter-chain-destination", &[May::All]),
     named("filter-chain-needs-redirect", &[May::All]),
     named("nginx-request", &[May::Headers(FORWARDED)]),
+    // A route whose own path is not normalized looks at the request line as it was sent.
+    when("nginx-path", LATE, |request, _, _| request.target.contains("/../")),
     // The scheme is that of the connection, whatever a client says.
     when("nginx-request", &[May::All], |request, envoy, apisix| {
         has(request, "x-forwarded-proto") && [envoy, apisix].iter().any(|answer| (300..400).contains(&answer.status))
@@ -323,13 +345,19 @@ static NAMED: &[Named] = &[
     when("route-timeout-answer", LATE, is_late),
     when(
         "route-retry-conditions",
-        &[May::Status, May::Attempts],
+        &[
+            May::Status,
+            May::Attempts,
+            May::Headers(&["x-envoy-attempt-count"]),
+            May::ResponseHeaders(&["x-envoy-attempt-count"]),
+        ],
         |_, envoy, apisix| envoy.status <= apisix.status,
     ),
     // What is not tried again is answered without the upstream's body.
     when(
         "route-retry-conditions",
-        &[May::Cluster, May::ResponseHeaders(&["content-type", "x-echo"])],
+        // Which member of a weighted set was asked is not told then.
+        &[May::Cluster, May::AnyResponseHeader],
         |_, envoy, apisix| envoy.status == apisix.status && envoy.echoed && !apisix.echoed,
     ),
     named("route-retry-tuning", &[May::Attempts]),
