@@ -130,8 +130,9 @@ fn serve(stream: TcpStream) -> Option<()> {
             let mut asked = ASKED.lock().expect("no panic");
             let list = asked.entry(ask).or_default();
             list.push(seen.clone());
-            // Copies for mirrors have a host of their own.
-            let same = |other: &&Seen| other.headers.get("host") == seen.headers.get("host");
+            // Copies for mirrors say that they are, or have a host of their own.
+            let tells = |seen: &Seen| ["host", "x-envoy-internal"].map(|name| seen.headers.get(name).cloned());
+            let same = |other: &&Seen| tells(other) == tells(&seen);
             list.iter().filter(same).count()
         };
         if let Some(delay) = header(DELAY).and_then(|delay| delay.parse().ok()) {
