@@ -73,7 +73,8 @@ impl Answer {
 
     /// Whether the answer is a fault's.
     pub(crate) fn is_fault(&self) -> bool {
-        self.body.starts_with("fault filter")
+        let said = self.headers.get("grpc-message").into_iter().flatten();
+        said.chain([&self.body]).any(|text| text.starts_with("fault filter"))
     }
 
     fn cluster(&self) -> Option<&str> {
