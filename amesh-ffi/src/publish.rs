@@ -6,6 +6,7 @@
 mod journal;
 mod manifest;
 mod outcome;
+mod peril;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::zone::{Error, Space, Zone, footprint};
 use manifest::{Manifest, SPARE, part_key, part_of};
 pub(crate) use outcome::{Failure, Fill, Published};
+use peril::Peril;
 
 /// A dictionary without keys is one that `config_xds` never reads again.
 const SENTINEL: &str = "/_sentinel";
@@ -74,6 +76,7 @@ pub(crate) struct Publisher<Z> {
     writing: Option<u64>,
     /// How much may be written before it is looked again who owns the dictionaries.
     trust: usize,
+    peril: Peril,
     /// The sum of the footprints of objects.
     used: usize,
     /// How many objects are in the dictionary, by rank.
@@ -90,9 +93,12 @@ fn rank(key: &str) -> usize {
 impl<Z: Zone> Publisher<Z> {
     /// Takes the dictionaries over, with what a writer before left in them. `owner` is a text that nobody else has.
     pub(crate) fn adopt(config: Z, version: Z, owner: &str) -> Result<Self, Failure> {
+        let peril = Peril::read(&version)?;
         version.set(OWNER, owner.as_bytes()).map_err(Failure::at(OWNER))?;
+        peril.enter(&version)?;
         config.delete(TRIAL).map_err(Failure::at(TRIAL))?;
         let (manifest, stale) = Manifest::read(&config).map_err(Failure::at("/_manifest"))?;
+        peril.leave(&version)?;
         let number = |key| version.number(key).map_err(Failure::at(key));
         let everything = number(BEGUN)? != number(VERSION)?;
         Ok(Self {
@@ -107,6 +113,7 @@ impl<Z: Zone> Publisher<Z> {
             everything,
             writing: None,
             trust: 0,
+            peril,
             used: 0,
             counts: Default::default(),
         })
@@ -161,6 +168,13 @@ impl<Z: Zone> Publisher<Z> {
     pub(crate) fn publish(&mut self, now: u64) -> Result<Option<Published>, Failure> {
         self.own()?;
         self.trust = TRUST;
+        self.peril.enter(&self.version)?;
+        let published = self.bring(now);
+        self.peril.end(&self.version, &published);
+        published
+    }
+
+    fn bring(&mut self, now: u64) -> Result<Option<Published>, Failure> {
         self.keep_sentinel(now)?;
         let wanted = |(_, key): &&(usize, Arc<str>)| self.entries.get(key).is_some_and(|entry| entry.wanted.is_some());
         let (puts, removals): (Vec<_>, Vec<_>) = self.pending.iter().partition(wanted);

@@ -14,7 +14,9 @@ use crate::clock::owner;
 use crate::publish::{Failure, Publisher};
 use crate::settings::Settings;
 use crate::shdict::{self, SharedDictionary};
+use crate::status::Status;
 use crate::wake::Bell;
+use crate::zone::Zone as _;
 
 /// How often it is looked whether the dictionary is as it was left.
 const AUDIT: Duration = Duration::from_secs(60);
@@ -70,7 +72,13 @@ fn keep_on((first, longest): (Duration, Duration), mut work: impl FnMut()) {
 async fn follow(config: SharedDictionary, version: SharedDictionary, client: Config, settings: &Settings) {
     let publisher = match Publisher::adopt(config, version, &owner()) {
         Ok(publisher) => publisher,
-        Err(error) => return tracing::error!(%error, "the dictionaries cannot be taken over"),
+        Err(error) => {
+            tracing::error!(%error, "the dictionaries cannot be taken over");
+            // Nobody else writes it: the process before is gone.
+            let status = serde_json::to_vec(&Status::unable(&error)).unwrap_or_default();
+            let _ = version.set("status", &status);
+            return;
+        }
     };
     let bell = settings.wake_socket.as_deref().and_then(|path| {
         let made = Bell::new(path);

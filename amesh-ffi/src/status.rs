@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use amesh_core::{Finding, ResourceType, Updated};
 use serde::Serialize;
 
-use crate::publish::Fill;
+use crate::clock::now;
+use crate::publish::{Failure, Fill};
 
 /// The status, as JSON has it. Moments are milliseconds since 1970.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -78,6 +79,16 @@ pub(crate) struct Publish {
 }
 
 impl Status {
+    /// That of a library that does nothing.
+    pub(crate) fn unable(failure: &Failure) -> Self {
+        Self {
+            release: env!("CARGO_PKG_VERSION"),
+            started: now(),
+            failure: Some(failure.to_string()),
+            ..Self::default()
+        }
+    }
+
     /// Counts the findings that have come and gone.
     pub(crate) fn count(&mut self, updated: &Updated) {
         for finding in &updated.come {

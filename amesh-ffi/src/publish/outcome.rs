@@ -1,5 +1,6 @@
 //! What becomes of a publish.
 
+use super::peril::MOST;
 use crate::zone::Error;
 
 /// Why something was not published. It is tried again with the next publish.
@@ -8,6 +9,12 @@ pub(crate) enum Failure {
     /// Another library writes now, and this one never does again.
     #[error("another process has taken over")]
     Superseded,
+    /// Nobody lives who touches the dictionary: it is left alone.
+    #[error(
+        "nginx's memory is damaged: {MOST} processes in a row ended while they worked on it. What was published last goes \
+         on serving where it is loaded already; restart APISIX (a reload keeps the memory)"
+    )]
+    Damaged,
     /// A value could not be stored, and the one before it is in place.
     #[error("{key}: {error}")]
     Store {
@@ -37,6 +44,7 @@ impl Failure {
         matches!(
             self,
             Self::Superseded
+                | Self::Damaged
                 | Self::Store {
                     error: Error::Closed,
                     ..

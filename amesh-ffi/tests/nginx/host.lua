@@ -97,20 +97,6 @@ local answers = {
         end
         return "{" .. table.concat(fields, ",") .. "}"
     end,
-    -- Keys that are there but that nginx does not list any more.
-    ["/unlisted"] = function()
-        local listed = {}
-        for _, key in ipairs(ngx.shared["xds-config"]:get_keys(0)) do
-            listed[key] = true
-        end
-        local count = 0
-        for _, key in ipairs(keys_of("xds-config")) do
-            if not listed[key] and ngx.shared["xds-config"]:get(key) then
-                count = count + 1
-            end
-        end
-        return tostring(count)
-    end,
 }
 
 function _M.answer()

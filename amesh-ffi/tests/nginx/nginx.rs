@@ -14,6 +14,9 @@ use serde_json::Value as Json;
 /// Nothing here takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Whoever crashes so often does so for good.
+pub(crate) const CRASHES: usize = 10;
+
 /// A running nginx; it ends with this value.
 pub(crate) struct Nginx {
     folder: tempfile::TempDir,
@@ -200,12 +203,22 @@ impl Nginx {
         false
     }
 
+    /// How many of its processes have crashed.
+    pub(crate) fn crashes(&self) -> usize {
+        self.log().matches("exited on signal 11").count()
+    }
+
     /// Looks until something holds.
     #[track_caller]
     pub(crate) fn wait_until(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let began = Instant::now();
         while !holds() {
             assert!(began.elapsed() < PATIENCE, "{what}, in time; the log: {}", self.log());
+            let long = began.elapsed() > PATIENCE / 60;
+            assert!(
+                !long || self.crashes() < CRASHES,
+                "{what}: its processes crash, again and again"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
