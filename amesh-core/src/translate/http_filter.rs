@@ -94,7 +94,7 @@ pub(crate) static PER_ROUTE: Rule = Rule::new(
     "a filter's own configuration for a route is left out",
     "Routes can configure filters for themselves: a session, a compression. The filter is not carried over, so requests \
      are served without it.",
-    "use the APISIX plugin that does the same until it is",
+    "use the APISIX plugin that does the same",
 );
 
 static PER_ROUTE_GUARD: Rule = Rule::new(

@@ -202,11 +202,7 @@ pub(crate) fn route_configuration(
         response_headers_to_remove,
     };
     let level = header_mutation::level(&headers, at, findings);
-    for (set, rule, field) in [(vhds.is_some(), &ON_DEMAND, "vhds")] {
-        if set {
-            findings.add(rule, at.field(field));
-        }
-    }
+    findings.add_if(vhds.is_some(), &ON_DEMAND, at.field("vhds"));
     let mut refused = None;
     for (set, rule, field) in [
         (

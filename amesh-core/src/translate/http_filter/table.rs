@@ -102,7 +102,7 @@ static GRPC_WEB: Rule = Rule::new(
     "gRPC-Web requests are not turned into gRPC",
     "Envoy translates gRPC-Web, which browsers speak, into gRPC. APISIX passes it on as it is, and a gRPC server does not \
      understand it.",
-    "use APISIX's grpc-web plugin until it is",
+    "use APISIX's grpc-web plugin",
 );
 
 static COMPRESSOR: Rule = Rule::new(
@@ -119,7 +119,7 @@ static SESSION: Rule = Rule::new(
     Outcome::LeftOut,
     "requests of one session are not kept on one endpoint",
     "Envoy can bind a session to an endpoint by a cookie or a header. APISIX spreads the requests.",
-    "use an APISIX upstream of type chash until it is",
+    "use consistentHash in a DestinationRule, or an APISIX upstream of type chash",
 );
 
 static JWT: Rule = Rule::new(

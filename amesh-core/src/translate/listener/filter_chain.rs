@@ -141,7 +141,7 @@ pub(super) static TCP: Rule = Rule::new(
     "TCP connections are not forwarded",
     "Envoy forwards the bytes of connections that are not HTTP. Only HTTP is carried over: such connections are not \
      served.",
-    "use an APISIX stream route until it is",
+    "use an APISIX stream route",
 );
 
 static AMBIGUOUS: Rule = Rule::new(

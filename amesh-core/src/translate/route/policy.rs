@@ -34,7 +34,7 @@ pub(crate) static RATE_LIMIT: Rule = Rule::new(
     "the descriptors of a rate limit are not carried over",
     "Descriptors tell Envoy's rate limit filter what to count. The filter itself, where a listener has it, is refused \
      by a rule of its own.",
-    "use APISIX's limit-count plugin until it is",
+    "use APISIX's limit-count plugin",
 );
 
 pub(crate) static RETRY: Rule = Rule::new(
@@ -43,7 +43,7 @@ pub(crate) static RETRY: Rule = Rule::new(
     "failed requests are not retried",
     "Envoy tries again on the conditions of the policy, on another host where it can. APISIX is told not to retry at \
      all, so that a request is never sent twice where Envoy would have sent it once.",
-    "nothing until it is carried over; clients that retry are served as before",
+    "load Amesh's Lua package, which tries again as the policy says",
 );
 
 pub(crate) static RETRY_EXTENSION: Rule = Rule::new(

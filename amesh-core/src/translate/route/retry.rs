@@ -26,7 +26,7 @@ pub(crate) static FEATURE: Feature = Feature {
             name: "envoy.config.route.v3.RetryPolicy",
             fields: &[
                 unsupported("retry_on", &RETRY).amesh_approximate("amesh-retry.retry.on", &AGAIN),
-                unsupported("num_retries", &RETRY).amesh_exact("amesh-retry.retry.times"),
+                unsupported("num_retries", &RETRY).amesh_approximate("amesh-retry.retry.times", &AGAIN),
                 unsupported("per_try_timeout", &RETRY).amesh_approximate("amesh-retry.retry.per_try_timeout", &AGAIN),
                 unsupported("per_try_idle_timeout", &RETRY).amesh_unsupported(&TUNING),
                 unsupported("retry_priority", &RETRY).amesh_unsupported(&TUNING),
@@ -64,7 +64,9 @@ static AGAIN: Rule = Rule::new(
      Amesh's package then at the policy of the route. Lost connections and timeouts are failures to nginx anyway; statuses \
      are when the setting names them (`http_503`, which Istio's own policy asks for), and a request with a method such as \
      POST is tried again once it was sent only with `non_idempotent` there. A status that nginx takes for a failure and the \
-     policy does not is answered without the upstream's body while tries are left. A timeout for one try bounds waits.",
+     policy does not is answered without the upstream's body while tries are left. No endpoint is asked \
+     twice for one request: where Envoy comes back to one, because a cluster has fewer endpoints than there are tries, the \
+     request ends with the last answer. A timeout for one try bounds waits.",
     "set `proxy_next_upstream` as Amesh's deployment guide shows",
 );
 

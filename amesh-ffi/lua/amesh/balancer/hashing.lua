@@ -4,6 +4,7 @@
 -- The hash is that of the route's policies (`amesh.plugin.hash`), drawn at random where they have none.
 
 local key = require("amesh.plugin.hash").key
+local servers = require("amesh.balancer.servers")
 
 local ipairs = ipairs
 local math_random = math.random
@@ -42,9 +43,9 @@ function _M.of(algorithm)
         end
         local nodes = chosen(up_nodes, upstream, priority)
         local built = algorithm.build(nodes, settings)
-        local picker = {upstream = upstream}
 
-        function picker.get(ctx)
+        -- A hash stays within its priority, so APISIX never asks for the next one.
+        return servers.picker(upstream, function(ctx)
             local high, low = key(ctx)
             if not high then
                 high, low = math_random(0, MOST), math_random(0, MOST)
@@ -61,23 +62,7 @@ function _M.of(algorithm)
                 end
             end
             return address
-        end
-
-        function picker.after_balance(ctx, before_retry)
-            local server = ctx.balancer_server
-            ctx.balancer_server = nil
-            if before_retry and server then
-                ctx.amesh_tried = ctx.amesh_tried or {}
-                ctx.amesh_tried[server] = true
-            end
-        end
-
-        -- A hash stays within its priority, so APISIX never asks for the next one.
-        function picker.before_retry_next_priority(ctx)
-            ctx.amesh_tried = nil
-        end
-
-        return picker
+        end)
     end
 
     return balancer

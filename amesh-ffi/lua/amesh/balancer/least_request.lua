@@ -4,13 +4,11 @@
 -- differ the nodes come in turn by their weights, each the later the more requests it has in flight. What is in flight is
 -- what this worker has sent.
 
+local servers_of = require("amesh.balancer.servers")
 local turn = require("amesh.balancer.turn")
 
-local ipairs = ipairs
 local math_random = math.random
-local pairs = pairs
 local setmetatable = setmetatable
-local table_sort = table.sort
 local tonumber = tonumber
 
 local _M = {}
@@ -43,17 +41,6 @@ local function settings(text)
 end
 
 
-local function others(servers, tried)
-    local left = {}
-    for _, server in ipairs(servers) do
-        if not tried[server] then
-            left[#left + 1] = server
-        end
-    end
-    return left
-end
-
-
 local function draw(servers, choices, active)
     local chosen = servers[math_random(#servers)]
     for _ = 2, choices do
@@ -72,29 +59,20 @@ function _M.new(up_nodes, upstream, priority)
         return nil, bias
     end
     local active = counted(upstream, priority)
-    local servers, even = {}, true
-    for server in pairs(up_nodes) do
-        servers[#servers + 1] = server
-    end
-    table_sort(servers)
-    for _, server in ipairs(servers) do
-        even = even and up_nodes[server] == up_nodes[servers[1]]
-    end
-
+    local servers, even = servers_of.listed(up_nodes)
     local turns = not even and turn.of(servers, function(server)
         local weight = up_nodes[server]
         return (weight > 0 and weight or 1) / ((active[server] or 0) + 1) ^ bias
     end)
-    local picker = {upstream = upstream}
 
-    function picker.get(ctx)
-        local tried = ctx.amesh_tried
-        local left = tried and others(servers, tried) or servers
-        if #left == 0 then
-            return nil, "all upstream servers tried"
+    return servers_of.picker(upstream, function(ctx)
+        local left, err = servers_of.untried(servers, ctx)
+        if not left then
+            return nil, err
         end
         local server
         if turns then
+            local tried = ctx.amesh_tried
             repeat
                 server = turns:next()
             until not tried or not tried[server]
@@ -103,27 +81,10 @@ function _M.new(up_nodes, upstream, priority)
         end
         active[server] = (active[server] or 0) + 1
         return server
-    end
-
-    function picker.after_balance(ctx, before_retry)
-        local server = ctx.balancer_server
-        ctx.balancer_server = nil
-        if not server then
-            return
-        end
+    end, function(server)
         local left = (active[server] or 0) - 1
         active[server] = left > 0 and left or nil
-        if before_retry then
-            ctx.amesh_tried = ctx.amesh_tried or {}
-            ctx.amesh_tried[server] = true
-        end
-    end
-
-    function picker.before_retry_next_priority(ctx)
-        ctx.amesh_tried = nil
-    end
-
-    return picker
+    end)
 end
 
 

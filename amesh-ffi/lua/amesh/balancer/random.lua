@@ -2,27 +2,22 @@
 --
 -- Weights are those of localities; without them all are equal. A further try draws among the nodes that were not tried.
 
+local servers_of = require("amesh.balancer.servers")
+
 local ipairs = ipairs
 local math_random = math.random
-local pairs = pairs
-local table_sort = table.sort
 
 local _M = {}
 
 
--- The nodes, and for each the sum of the weights up to it; no sums where all weights are equal.
-local function summed(up_nodes)
-    local servers, sums, total, even = {}, {}, 0, true
-    for server in pairs(up_nodes) do
-        servers[#servers + 1] = server
-    end
-    table_sort(servers)
+-- For each server the sum of the weights up to it; nil where they do not matter.
+local function summed(servers, up_nodes)
+    local sums, total = {}, 0
     for index, server in ipairs(servers) do
-        even = even and up_nodes[server] == up_nodes[servers[1]]
         total = total + up_nodes[server]
         sums[index] = total
     end
-    return servers, total > 0 and not even and sums or nil
+    return total > 0 and sums or nil
 end
 
 
@@ -44,46 +39,20 @@ local function draw(servers, sums)
 end
 
 
-local function draw_other(up_nodes, tried)
-    local others = {}
-    for server, weight in pairs(up_nodes) do
-        if not tried[server] then
-            others[server] = weight
-        end
-    end
-    local servers, sums = summed(others)
-    if #servers == 0 then
-        return nil, "all upstream servers tried"
-    end
-    return draw(servers, sums)
-end
-
-
 function _M.new(up_nodes, upstream)
-    local servers, sums = summed(up_nodes)
-    local picker = {upstream = upstream}
+    local servers, even = servers_of.listed(up_nodes)
+    local sums = not even and summed(servers, up_nodes) or nil
 
-    function picker.get(ctx)
-        if ctx.amesh_tried then
-            return draw_other(up_nodes, ctx.amesh_tried)
+    return servers_of.picker(upstream, function(ctx)
+        if not ctx.amesh_tried then
+            return draw(servers, sums)
         end
-        return draw(servers, sums)
-    end
-
-    function picker.after_balance(ctx, before_retry)
-        local server = ctx.balancer_server
-        ctx.balancer_server = nil
-        if before_retry and server then
-            ctx.amesh_tried = ctx.amesh_tried or {}
-            ctx.amesh_tried[server] = true
+        local left, err = servers_of.untried(servers, ctx)
+        if not left then
+            return nil, err
         end
-    end
-
-    function picker.before_retry_next_priority(ctx)
-        ctx.amesh_tried = nil
-    end
-
-    return picker
+        return draw(left, sums and summed(left, up_nodes))
+    end)
 end
 
 
