@@ -17,7 +17,7 @@ use crate::zone::Zone;
 const FULL: [usize; 2] = [70, 85];
 
 /// Everything between the control plane and the dictionary.
-pub(crate) struct Agent<Z> {
+pub(crate) struct Agent<Z: Zone> {
     options: Options,
     replica: Replica,
     translation: Option<Translation>,
@@ -38,11 +38,7 @@ impl<Z: Zone> Agent<Z> {
             translation: None,
             publisher,
             hold: Hold::default(),
-            status: Status {
-                release: env!("CARGO_PKG_VERSION"),
-                started: now(),
-                ..Status::default()
-            },
+            status: Status::new(),
             untold: true,
             warned: 0,
         }

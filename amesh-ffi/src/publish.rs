@@ -58,7 +58,7 @@ struct Stored {
 
 /// The one who writes.
 #[derive(Debug)]
-pub(crate) struct Publisher<Z> {
+pub(crate) struct Publisher<Z: Zone> {
     config: Z,
     version: Z,
     owner: String,

@@ -74,7 +74,7 @@ async fn follow(config: SharedDictionary, version: SharedDictionary, client: Con
         Ok(publisher) => publisher,
         Err(error) => {
             tracing::error!(%error, "the dictionaries cannot be taken over");
-            // Nobody else writes it: the process before is gone.
+            // Without this the one of the process before would say that all is well.
             let status = serde_json::to_vec(&Status::unable(&error)).unwrap_or_default();
             let _ = version.set("status", &status);
             return;

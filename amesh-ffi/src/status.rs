@@ -79,13 +79,20 @@ pub(crate) struct Publish {
 }
 
 impl Status {
-    /// That of a library that does nothing.
-    pub(crate) fn unable(failure: &Failure) -> Self {
+    /// That of a library that starts now.
+    pub(crate) fn new() -> Self {
         Self {
             release: env!("CARGO_PKG_VERSION"),
             started: now(),
-            failure: Some(failure.to_string()),
             ..Self::default()
+        }
+    }
+
+    /// That of one that does nothing.
+    pub(crate) fn unable(failure: &Failure) -> Self {
+        Self {
+            failure: Some(failure.to_string()),
+            ..Self::new()
         }
     }
 

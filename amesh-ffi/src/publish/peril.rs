@@ -4,7 +4,7 @@
 //! place crashes, again and again, since a new process begins with the same. nginx mends that with a restart alone. Until
 //! then the best is not to touch it: workers that hold the last publish go on with it.
 
-use super::Failure;
+use super::{Failure, Publisher};
 use crate::zone::Zone;
 
 const DEATHS: &str = "deaths";
@@ -50,6 +50,15 @@ impl Peril {
     }
 }
 
+/// A panic is no death: this process lives, and begins anew.
+impl<Z: Zone> Drop for Publisher<Z> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.peril.leave(&self.version);
+        }
+    }
+}
+
 fn note(version: &impl Zone, deaths: u32) -> Result<(), Failure> {
     version
         .set_number(DEATHS, f64::from(deaths))
@@ -58,11 +67,11 @@ fn note(version: &impl Zone, deaths: u32) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use amesh_core::apisix::Objects;
 
-    use super::super::Publisher;
     use super::*;
     use crate::zone::Error;
     use crate::zone::fake::{World, zones};
@@ -141,6 +150,23 @@ mod tests {
             let [config, version] = zones(&world, |_| {});
             Publisher::adopt(config, version, "somebody").expect("it is taken over");
         }
+        assert!(deaths(&world).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_panic_in_the_middle_of_a_publish_is_no_death() {
+        let world = world();
+        let bug = Cell::new(true);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let [config, version] = zones(&world, |world| {
+                let now = world.config.contains_key("/_sentinel");
+                assert!(!(now && bug.replace(false)), "as it is wanted here");
+            });
+            let mut publisher = Publisher::adopt(config, version, "somebody").expect("it is taken over");
+            publisher.want_only(&Objects::new());
+            drop(publisher.publish(NOW));
+        }));
+        assert!(panicked.is_err());
         assert!(deaths(&world).abs() < f64::EPSILON);
     }
 }

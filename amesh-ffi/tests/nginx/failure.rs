@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use crate::mesh::Mesh;
-use crate::nginx::{CRASHES, Nginx};
-use crate::stock;
+use crate::nginx::{CRASHES, Nginx, Setup};
+use crate::{NODE, stock};
 
 /// Fails if a route refers to what is not there. All values are whole, or they could not be read.
 fn check(nginx: &Nginx) -> usize {
@@ -103,11 +103,33 @@ fn an_agent_killed_in_the_middle_of_publishes_leaves_whole_values() {
             Err(_) if nginx.crashes() >= CRASHES => broken += 1,
             Err(panic) => resume_unwind(panic),
         }
+        // About one kill in a thousand hits nginx where it changes its own lists, which nothing but a restart mends. More
+        // would mean that the library makes it likelier.
+        assert!(
+            broken <= 1 + kills / 100,
+            "{broken} of {done} kills broke the dictionary"
+        );
     }
-    // About one kill in a thousand hits nginx where it changes its own lists, which nothing but a restart mends. More
-    // would mean that the library makes it likelier.
-    assert!(
-        broken <= 1 + kills / 100,
-        "{broken} of {kills} kills broke the dictionary"
-    );
+}
+
+#[test]
+fn a_dictionary_that_killed_too_many_is_left_alone_and_that_is_told() {
+    let mesh = Mesh::start(1);
+    let Some(nginx) = Nginx::start(&Setup {
+        size: "4m",
+        settings: None,
+        variables: &[
+            ("AMESH_SERVER", mesh.server()),
+            ("AMESH_NODE", NODE),
+            ("TEST_DEATHS", "32"),
+        ],
+    }) else {
+        return;
+    };
+    nginx.wait_until("the status", || nginx.status()["failure"].is_string());
+    let failure = nginx.status()["failure"].to_string();
+    assert!(failure.contains("restart APISIX"), "{failure}");
+    assert!(nginx.log().contains(failure.trim_matches('"')), "{}", nginx.log());
+    assert!(nginx.zone("xds-config").is_empty());
+    assert_eq!(nginx.version(), None);
 }

@@ -31,6 +31,10 @@ function _M.load(path, settings)
         return
     end
     library = ffi.load(path)
+    local deaths = tonumber(os.getenv("TEST_DEATHS"))
+    if deaths then
+        ngx.shared["xds-config-version"]:set("deaths", deaths)
+    end
     ngx.shared.test:set("settings", settings)
     ngx.shared.test:set("started", start(settings))
     ngx.shared.test:set("agent", ngx.worker.pid())

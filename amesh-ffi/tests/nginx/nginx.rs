@@ -214,6 +214,7 @@ impl Nginx {
         let began = Instant::now();
         while !holds() {
             assert!(began.elapsed() < PATIENCE, "{what}, in time; the log: {}", self.log());
+            // The log is large, and most waits are short.
             let long = began.elapsed() > PATIENCE / 60;
             assert!(
                 !long || self.crashes() < CRASHES,

@@ -119,7 +119,7 @@ static SESSION: Rule = Rule::new(
     Outcome::LeftOut,
     "requests of one session are not kept on one endpoint",
     "Envoy can bind a session to an endpoint by a cookie or a header. APISIX spreads the requests.",
-    "use consistentHash in a DestinationRule, or an APISIX upstream of type chash",
+    "use consistentHash in a DestinationRule with Amesh's Lua package; or an APISIX upstream of type chash",
 );
 
 static JWT: Rule = Rule::new(

@@ -22,8 +22,9 @@ pub(super) static PATH: Rule = Rule::new(
     "nginx decodes every escape in a path (%2F becomes a slash), resolves dot segments and merges slashes before APISIX \
      looks for a route. Envoy compares the path as it was sent or, with `normalize_path`, with only unreserved characters \
      decoded and dot segments resolved. Requests whose paths hold none of that (the ordinary case) are routed the same; \
-     /a%2Fb, //a and /a/./b may be routed as /a/b, /a and /a/b are. A route whose own path holds such things is compared \
-     with the request line as it was sent. Upstreams get the path as it was sent or, with Amesh's Lua package, as Envoy \
+     /a%2Fb, //a and /a/./b may be routed as /a/b, /a and /a/b are. A prefix or a path that itself holds such things is \
+     compared with the request line as it was sent, and so is a regex with an escape; other regexes and URI templates see \
+     the normalized path alone. Upstreams get the path as it was sent or, with Amesh's Lua package, as Envoy \
      would send it. nginx answers 400 to paths that lead above the root and to broken escapes, and APISIX 404 to paths \
      longer than about 6 kB.",
     "do not let the meaning of a route depend on escaped slashes, empty segments or dot segments",
