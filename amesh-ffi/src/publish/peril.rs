@@ -10,7 +10,7 @@ use crate::zone::Zone;
 const DEATHS: &str = "deaths";
 
 /// So many deaths in a row are no coincidence. An agent that crashes is back in some ten milliseconds.
-pub(super) const MOST: u32 = 32;
+pub(super) const MOST: u32 = if cfg!(test) { 4 } else { 32 };
 
 /// Those who died before this process; `None` when it has lived through what they died of.
 #[derive(Debug)]
