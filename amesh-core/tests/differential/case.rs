@@ -60,7 +60,8 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// Listeners get ports from `port` on. Nothing, if no listener is for plain HTTP on all addresses.
+    /// Listeners get ports from `port` on. Nothing, if no listener is for plain HTTP on all addresses with one list
+    /// of routes.
     pub(crate) fn new(name: &str, resources: Vec<Resource>, targets: &[Target], port: u16) -> Option<Self> {
         let resources = complete(name, resources);
         let mut case = Self {
@@ -94,6 +95,9 @@ impl Case {
                     let Some((mut listener, specifier)) = strip::listener((**found).clone()) else {
                         continue;
                     };
+                    if strip::has_many_lists(&mut listener) {
+                        continue;
+                    }
                     let routes = match specifier {
                         RouteSpecifier::Rds(rds) => routes.get(&rds.route_config_name).cloned(),
                         RouteSpecifier::RouteConfig(routes) => Some(known(routes)),

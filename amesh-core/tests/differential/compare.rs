@@ -6,6 +6,7 @@ use amesh_core::{Finding, Outcome, ResourceType};
 use envoy_types::pb::envoy::config::core::v3::HeaderValueOption;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
+use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{Route, RouteConfiguration};
 
 use crate::client::Response;
@@ -104,20 +105,12 @@ impl<'a> Spot<'a> {
             .get(ROUTE)
             .and_then(|values| values.first()?.split_once('.'));
         let number = |text: &str| text.parse().expect("a number");
-        let by_name = || {
-            let name = request.host.to_ascii_lowercase();
-            let name = if routes.ignore_port_in_host_matching {
-                host::without_port(&name)
-            } else {
-                &name
-            };
-            let chosen = host::choose(&routes.virtual_hosts, name)?;
-            routes.virtual_hosts.iter().position(|host| host.name == chosen.name)
-        };
         Self {
             listener,
             routes,
-            host: named.map(|(host, _)| number(host)).or_else(by_name),
+            host: named
+                .map(|(host, _)| number(host))
+                .or_else(|| by_name(routes, &request.host)),
             route: named.map(|(_, route)| number(route)),
             preflight: named.is_none() && request.method == "OPTIONS" && envoy.status == 200,
         }
@@ -154,7 +147,7 @@ impl<'a> Spot<'a> {
     }
 
     /// Whether a finding is about what this request met.
-    fn concerns(&self, finding: &Finding, clusters: &[&str]) -> bool {
+    fn concerns(&self, finding: &Finding, clusters: &[&str], path: &str) -> bool {
         let resource = &finding.resource;
         match resource.kind {
             ResourceType::Listener => resource.name == self.listener,
@@ -175,8 +168,14 @@ impl<'a> Spot<'a> {
                     Some((route, _)) => {
                         let route = route.parse().ok();
                         // What is refused in place of a route is not left to those behind it.
-                        self.route == route
-                            || finding.outcome == Outcome::FailsClosed && self.route.is_none_or(|at| route < Some(at))
+                        let in_place = || {
+                            let routes = self.host.and_then(|host| self.routes.virtual_hosts.get(host));
+                            let refused = routes.zip(route).and_then(|(host, route)| host.routes.get(route));
+                            finding.outcome == Outcome::FailsClosed
+                                && self.route.is_none_or(|at| route < Some(at))
+                                && refused.is_none_or(|refused| may_take(refused, path))
+                        };
+                        self.route == route || in_place()
                     }
                     None => true,
                 }
@@ -184,6 +183,31 @@ impl<'a> Spot<'a> {
             _ => false,
         }
     }
+}
+
+/// Whether a route may take requests for a path, as far as a text tells that they begin with.
+fn may_take(route: &Route, path: &str) -> bool {
+    let Some(conditions) = &route.r#match else { return true };
+    let caseless = conditions.case_sensitive.is_some_and(|sensitive| !sensitive.value);
+    match &conditions.path_specifier {
+        Some(PathSpecifier::Prefix(text) | PathSpecifier::PathSeparatedPrefix(text)) => {
+            caseless || path.starts_with(text.as_str())
+        }
+        Some(PathSpecifier::Path(text)) => caseless || path == text,
+        _ => true,
+    }
+}
+
+/// The virtual host that takes requests for a host.
+pub(crate) fn by_name(routes: &RouteConfiguration, host: &str) -> Option<usize> {
+    let name = host.to_ascii_lowercase();
+    let name = if routes.ignore_port_in_host_matching {
+        host::without_port(&name)
+    } else {
+        &name
+    };
+    let chosen = host::choose(&routes.virtual_hosts, name)?;
+    routes.virtual_hosts.iter().position(|host| host.name == chosen.name)
 }
 
 /// The names of the headers that some route of a configuration changes: of requests, and of answers.
@@ -306,7 +330,8 @@ pub(crate) fn differences(
         let path = request.target.split('?').next().unwrap_or_default();
         let repeats = |values: Option<&Vec<String>>| {
             let mut values = values.into_iter().flatten();
-            values.any(|value| value.contains(path) || value.contains(&request.host))
+            let path = Some(path).filter(|path| path.len() > 1);
+            values.any(|value| path.is_some_and(|path| value.contains(path)) || value.contains(&request.host))
         };
         found.retain(|aspect| match aspect {
             Aspect::Header(name) => !repeats(apisix.seen.as_ref().and_then(|seen| seen.headers.get(name))),
@@ -339,12 +364,16 @@ pub(crate) fn explained(
     differences: &BTreeSet<Aspect>,
     findings: &[Finding],
 ) -> Result<BTreeSet<&'static str>, BTreeSet<Aspect>> {
+    let changed = changed_headers(spot.routes);
     let mut left = differences.clone();
     let mut rules = BTreeSet::new();
     let mut clusters: Vec<&str> = envoy.clusters().chain(apisix.clusters()).collect();
     clusters.extend(spot.weighted().keys());
     clusters.extend(spot.cluster());
-    for finding in findings.iter().filter(|finding| spot.concerns(finding, &clusters)) {
+    for finding in findings
+        .iter()
+        .filter(|finding| spot.concerns(finding, &clusters, request.path()))
+    {
         // What fails closed is refused, and reaches no workload.
         let refused = !apisix.echoed
             && ([403, 503].contains(&apisix.status)
@@ -356,9 +385,9 @@ pub(crate) fn explained(
             continue;
         }
         for named in named::of(finding.rule.name) {
-            if (named.when)(request, envoy, apisix) && differences.iter().any(|aspect| named.covers(aspect)) {
+            if (named.when)(request, envoy, apisix) && differences.iter().any(|aspect| named.covers(aspect, &changed)) {
                 rules.insert(named.rule);
-                left.retain(|aspect| !named.covers(aspect));
+                left.retain(|aspect| !named.covers(aspect, &changed));
             }
         }
     }

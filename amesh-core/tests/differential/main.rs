@@ -164,9 +164,9 @@ fn apisix_answers_as_envoy_does() {
                 port += u16::try_from(case.doors.len()).expect("few");
                 cases.push(case);
             }
-            None => scores
-                .not_asked
-                .push(format!("{name}: no listener for plain HTTP on all addresses")),
+            None => scores.not_asked.push(format!(
+                "{name}: no listener for plain HTTP on all addresses with one list of routes"
+            )),
         }
     }
     assert!(!cases.is_empty(), "no case has that name");

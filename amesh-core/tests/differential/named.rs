@@ -1,6 +1,8 @@
 //! The differences that findings name: which aspects of an exchange each rule may change, and when. A rule that is not here
 //! explains nothing. How nginx reads requests is not here: see [`crate::tame`].
 
+use std::collections::BTreeSet;
+
 use crate::compare::Answer;
 use crate::requests::Request;
 
@@ -37,16 +39,21 @@ pub(crate) enum May {
     Host,
     /// Those headers of the request.
     Headers(&'static [&'static str]),
-    AnyHeader,
+    /// Those that some route changes.
+    ChangedHeader,
     /// Those headers of the answer.
     ResponseHeaders(&'static [&'static str]),
     AnyResponseHeader,
+    /// Those that some route changes.
+    ChangedResponseHeader,
+    /// Those that some route changes, with dashes for underscores in their names.
+    DashedResponseHeader,
     Shares,
     Attempts,
 }
 
 impl May {
-    fn covers(self, aspect: &Aspect) -> bool {
+    fn covers(self, aspect: &Aspect, changed: &[BTreeSet<String>; 2]) -> bool {
         match (self, aspect) {
             (Self::All, _)
             | (Self::Status, Aspect::Status)
@@ -57,10 +64,16 @@ impl May {
             | (Self::Host, Aspect::Host)
             | (Self::Shares, Aspect::Shares)
             | (Self::Attempts, Aspect::Attempts)
-            | (Self::AnyHeader, Aspect::Header(_))
             | (Self::AnyResponseHeader, Aspect::ResponseHeader(_)) => true,
             (Self::Headers(names), Aspect::Header(name))
             | (Self::ResponseHeaders(names), Aspect::ResponseHeader(name)) => names.contains(&name.as_str()),
+            (Self::ChangedHeader, Aspect::Header(name)) => changed[0].contains(name),
+            (Self::ChangedResponseHeader, Aspect::ResponseHeader(name)) => changed[1].contains(name),
+            (Self::DashedResponseHeader, Aspect::ResponseHeader(name)) => {
+                let dashed =
+                    |changed: &String| changed.contains('_') && changed.replace('_', "-") == name.replace('_', "-");
+                changed[1].iter().any(dashed)
+            }
             _ => false,
         }
     }
@@ -74,8 +87,9 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    pub(crate) fn covers(&self, aspect: &Aspect) -> bool {
-        self.may.iter().any(|may| may.covers(aspect))
+    /// Whether it may change an aspect, where routes change those headers of requests and of answers.
+    pub(crate) fn covers(&self, aspect: &Aspect, changed: &[BTreeSet<String>; 2]) -> bool {
+        self.may.iter().any(|may| may.covers(aspect, changed))
     }
 }
 
@@ -186,6 +200,9 @@ fn is_preflight(request: &Request, envoy: &Answer, _: &Answer) -> bool {
     request.method == "OPTIONS" && has(request, "origin") && envoy.status == 200 && !envoy.echoed
 }
 
+/// Headers that routes change.
+const CHANGED: &[May] = &[May::ChangedHeader, May::ChangedResponseHeader];
+
 /// What differs where a copy of a request was not sent, or not yet, or came first.
 const COPIES: &[May] = &[
     May::Attempts,
@@ -194,8 +211,23 @@ const COPIES: &[May] = &[
     May::Headers(&["x-envoy-internal"]),
 ];
 
-fn is_fault(_: &Request, envoy: &Answer, _: &Answer) -> bool {
-    !envoy.echoed
+/// Whether one of the two answered with a fault, and the other did not. An answer to HEAD does not say that it is one.
+fn is_fault(request: &Request, envoy: &Answer, apisix: &Answer) -> bool {
+    if request.method == "HEAD" {
+        return envoy.echoed != apisix.echoed;
+    }
+    envoy.is_fault() != apisix.is_fault()
+}
+
+/// Whether APISIX has no route, or nginx refused what would have found none.
+fn is_not_found(_: &Request, _: &Answer, apisix: &Answer) -> bool {
+    !apisix.echoed && (apisix.status == 404 || is_nginx(apisix))
+}
+
+/// Whether nginx refused a request before APISIX saw it.
+fn is_nginx(apisix: &Answer) -> bool {
+    let server = apisix.headers.get("server");
+    apisix.status == 400 && server.is_some_and(|server| *server == ["openresty"])
 }
 
 /// What differs where one answer came in time and the other did not.
@@ -223,31 +255,28 @@ static NAMED: &[Named] = &[
         ],
     ),
     named("client-address", &[May::Headers(FORWARDED)]),
-    when("cors-policy", CORS, |request, _, _| has(request, "origin")),
-    when("cors-policy", &[May::All], is_preflight),
     named("direct-response-body", &[May::Body]),
     when("endpoint-drop-overload", &[May::All], |_, envoy, _| {
         envoy.headers.contains_key("x-envoy-drop-overload")
     }),
     named("endpoint-drop-overload", &[May::Shares]),
-    named("format-command", &[May::AnyHeader, May::AnyResponseHeader]),
-    named("header-mutation", &[May::AnyHeader, May::AnyResponseHeader]),
-    named("header-mutation-empty", &[May::AnyHeader, May::AnyResponseHeader]),
+    named("format-command", CHANGED),
+    named("header-mutation", CHANGED),
+    named("header-mutation-empty", CHANGED),
     when(
         "header-mutation-underscore",
-        &[May::AnyResponseHeader],
+        &[May::DashedResponseHeader],
         |_, envoy, _| envoy.headers.keys().any(|name| name.contains('_')),
     ),
-    named("header-mutation-variable", &[May::AnyHeader, May::AnyResponseHeader]),
+    named("header-mutation-variable", CHANGED),
     named("endpoint-degraded", &[May::Shares]),
     when("cluster-extension", &[May::All], |_, _, apisix| {
         !apisix.echoed && apisix.status == 503
     }),
     named("lb-consistent-hash", &[May::Shares]),
     named("lb-subset", &[May::Shares]),
-    named("listener-catch-all", &[May::All]),
-    named("filter-chain-destination", &[May::All]),
-    named("filter-chain-needs-redirect", &[May::All]),
+    when("listener-catch-all", &[May::All], is_not_found),
+    when("filter-chain-needs-redirect", &[May::All], is_not_found),
     named("nginx-request", &[May::Headers(FORWARDED)]),
     // A route whose own path is not normalized looks at the request line as it was sent.
     when("nginx-path", LATE, |request, _, _| request.target.contains("/../")),
@@ -261,13 +290,7 @@ static NAMED: &[Named] = &[
         request.target.ends_with('?') && cut.is_some() && cut == apisix.location.as_deref()
     }),
     // What nginx refuses before APISIX sees it.
-    when("nginx-request", &[May::All], |_, _, apisix| {
-        apisix.status == 400
-            && apisix
-                .headers
-                .get("server")
-                .is_some_and(|server| *server == ["openresty"])
-    }),
+    when("nginx-request", &[May::All], |_, _, apisix| is_nginx(apisix)),
     when(
         "nginx-request",
         &[May::Status, May::ResponseHeaders(&["content-type"])],
@@ -281,9 +304,7 @@ static NAMED: &[Named] = &[
         ],
     ),
     // Faults are the filter's whose configuration is not carried over.
-    when("route-filter-config", &[May::All], |_, envoy, _| {
-        envoy.body.starts_with("fault filter")
-    }),
+    when("route-filter-config", &[May::All], is_fault),
     named("route-filter-config", &[May::Shares]),
     when("route-filter-config", CORS, |request, _, _| has(request, "origin")),
     when("route-filter-config", &[May::All], is_preflight),
@@ -325,6 +346,7 @@ static NAMED: &[Named] = &[
     when("fault-upstream-cluster", &[May::All], is_fault),
     named("fault-upstream-cluster", &[May::Shares]),
     when("fault-with-answer", &[May::All], is_fault),
+    named("fault-with-answer", &[May::Shares]),
     when("http-filter-of-member", &[May::All], is_fault),
     named("http-filter-of-member", &[May::Shares]),
     when("http-filter-differs", &[May::All], is_fault),
@@ -336,7 +358,6 @@ static NAMED: &[Named] = &[
             May::ResponseHeaders(&["content-type", "grpc-message", "grpc-status"]),
         ],
     ),
-    named("route-redirect", &[May::All]),
     when("route-retry", &[May::Status, May::Attempts], |_, envoy, apisix| {
         envoy.status < 400 && apisix.status >= 400 || envoy.status == apisix.status
     }),
@@ -366,7 +387,7 @@ static NAMED: &[Named] = &[
     named("route-redirect-prefix", &[May::Location]),
     named("server-header", &[May::ResponseHeaders(&["server"])]),
     named("tracing", &[May::Headers(TRACES)]),
-    named("weighted-cluster-headers", &[May::AnyHeader, May::AnyResponseHeader]),
+    named("weighted-cluster-headers", CHANGED),
     named(
         "weighted-cluster-host-rewrite",
         &[May::Host, May::Headers(&["x-envoy-original-host"])],
@@ -374,3 +395,14 @@ static NAMED: &[Named] = &[
     named("weighted-cluster-missing", &[May::Status]),
     named("weighted-cluster-random-value", &[May::Shares]),
 ];
+
+#[test]
+fn every_rule_exists() {
+    for named in NAMED {
+        assert!(
+            amesh_core::coverage::rule(named.rule).is_some(),
+            "no rule is called {}",
+            named.rule
+        );
+    }
+}

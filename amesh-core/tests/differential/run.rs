@@ -9,7 +9,7 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 
 use crate::case::{Case, Door};
 use crate::client::Client;
-use crate::compare::{Answer, Compared, Spot, changed_headers};
+use crate::compare::{Answer, Compared, Spot, by_name, changed_headers};
 use crate::judge::Court;
 use crate::named::Aspect;
 use crate::policy::fault;
@@ -129,18 +129,10 @@ impl<'a> Asked<'a> {
         let (left, _) = send(&mut self.envoy, request, case);
         let spot = Spot::new(&door.listener, &door.routes, request, &left);
         let place = (spot.host, spot.route);
-        let tame = Spot::new(
-            &door.listener,
-            &door.routes,
-            &Request {
-                host: tame::host(&request.host),
-                ..request.clone()
-            },
-            &left,
-        );
-        if by_chance(&door.routes, spot.host.or(tame.host)) {
-            // nginx takes a host with a dot at its end for another one.
-            if tame::host(&request.host) == request.host {
+        // nginx takes a host with a dot at its end for another one.
+        let tame = tame::host(&request.host);
+        if by_chance(&door.routes, spot.host) || by_chance(&door.routes, by_name(&door.routes, &tame)) {
+            if tame == request.host {
                 self.drawn.entry(place).or_insert_with(|| request.clone());
             }
             return;

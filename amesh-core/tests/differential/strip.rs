@@ -72,6 +72,18 @@ pub(crate) fn listener(mut listener: Listener) -> Option<(Listener, RouteSpecifi
     Some((listener, routes?))
 }
 
+/// Whether the filter chains of a listener have more than one list of routes. Which one serves depends on where a connection
+/// was redirected from, and none is here.
+pub(crate) fn has_many_lists(listener: &mut Listener) -> bool {
+    let mut lists: Vec<Option<RouteSpecifier>> = Vec::new();
+    managers(listener, |manager| {
+        if !lists.contains(&manager.route_specifier) {
+            lists.push(manager.route_specifier.clone());
+        }
+    });
+    lists.len() > 1
+}
+
 /// Changes each connection manager of a listener.
 pub(crate) fn managers(listener: &mut Listener, mut change: impl FnMut(&mut HttpConnectionManager)) {
     let chains = listener

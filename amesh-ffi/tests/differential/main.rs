@@ -32,6 +32,7 @@ mod requests;
 mod rewrite;
 #[path = "../../../amesh-core/tests/differential/seen.rs"]
 mod seen;
+#[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../../../amesh-core/tests/differential/strip.rs"]
 mod strip;
 #[path = "../../../amesh-core/tests/differential/tame.rs"]
