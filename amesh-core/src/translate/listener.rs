@@ -1,11 +1,14 @@
 //! `Listener`: where requests arrive, and which routes they meet there.
 
 pub(crate) mod address;
+pub(crate) mod client_address;
 pub(crate) mod client_certificate;
 pub(crate) mod filter_chain;
 pub(crate) mod http_connection_manager;
 pub(crate) mod listener_filter;
 pub(crate) mod nginx;
+pub(crate) mod request_id;
+pub(crate) mod server_header;
 pub(crate) mod upgrade;
 
 use std::collections::BTreeMap;

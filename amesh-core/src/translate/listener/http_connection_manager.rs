@@ -7,9 +7,11 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, Rds};
 use envoy_types::pb::google::protobuf::Duration;
 
+use super::client_address::{self, Trust};
 use super::client_certificate::{self, Forwarding};
 use super::nginx::{self, PATH};
-use super::upgrade;
+use super::request_id::{self, Ids};
+use super::{server_header, upgrade};
 use crate::feature::{Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter::{Configs, http_filters};
@@ -38,8 +40,6 @@ pub(crate) static FEATURE: Feature = Feature {
                 unsupported("http_protocol_options", &PROTOCOL),
                 unsupported("http2_protocol_options", &PROTOCOL),
                 unsupported("http3_protocol_options", &PROTOCOL),
-                unsupported("server_name", &SERVER),
-                unsupported("server_header_transformation", &SERVER),
                 unsupported("scheme_header_transformation", &HEADERS),
                 unsupported("max_request_headers_kb", &PROTOCOL),
                 unsupported("stream_idle_timeout", &TIMEOUT),
@@ -71,22 +71,12 @@ pub(crate) static FEATURE: Feature = Feature {
                     "access_log_options",
                     "times access logs, which are reported where they are configured",
                 ),
-                unsupported("use_remote_address", &CLIENT_ADDRESS),
-                unsupported("xff_num_trusted_hops", &CLIENT_ADDRESS),
-                unsupported("original_ip_detection_extensions", &CLIENT_ADDRESS),
                 unsupported("early_header_mutation_extensions", &HEADERS),
                 irrelevant(
                     "internal_address_config",
                     "says whose x-envoy headers Envoy obeys; APISIX obeys nobody's",
                 ),
-                unsupported("skip_xff_append", &CLIENT_ADDRESS),
                 unsupported("via", &HEADERS),
-                unsupported("generate_request_id", &REQUEST_ID),
-                irrelevant(
-                    "preserve_external_request_id",
-                    "says which request ids Envoy replaces; APISIX replaces none",
-                ),
-                unsupported("always_set_request_id_in_response", &HEADERS),
                 unsupported("proxy_100_continue", &EXPECT),
                 irrelevant(
                     "represent_ipv4_remote_address_as_ipv4_mapped_ipv6",
@@ -98,10 +88,6 @@ pub(crate) static FEATURE: Feature = Feature {
                     .amesh_approximate("amesh-forward.path.merge_slashes", &PATH),
                 approximate("path_with_escaped_slashes_action", "nginx decodes every path", &PATH)
                     .amesh_approximate("amesh-forward.path.escaped_slashes", &PATH),
-                irrelevant(
-                    "request_id_extension",
-                    "makes request ids, which are not carried over, and packs trace sampling into them",
-                ),
                 unsupported("local_reply_config", &LOCAL_REPLY),
                 unsupported("strip_matching_host_port", &STRIP_HOST),
                 unsupported("strip_any_host_port", &STRIP_HOST),
@@ -184,14 +170,6 @@ static PROTOCOL: Rule = Rule::new(
     "set the limits under `nginx_config` in APISIX",
 );
 
-static SERVER: Rule = Rule::new(
-    "server-header",
-    Outcome::Ignored,
-    "the Server header is APISIX's own",
-    "Envoy names itself in the Server header, as configured. APISIX answers `Server: APISIX/…`.",
-    "nothing, unless a client reads the header",
-);
-
 static TIMEOUT: Rule = Rule::new(
     "connection-manager-timeout",
     Outcome::LeftOut,
@@ -207,24 +185,6 @@ static ACCESS_LOG: Rule = Rule::new(
     "access logs are not written as configured",
     "Envoy writes the access logs that Istio's mesh configuration and Telemetry ask for. APISIX writes its own.",
     "use APISIX's file-logger or http-logger plugin",
-);
-
-static CLIENT_ADDRESS: Rule = Rule::new(
-    "client-address",
-    Outcome::LeftOut,
-    "the client's address is what APISIX takes for it",
-    "Envoy decides by its own settings whether to believe X-Forwarded-For and by how many hops. APISIX takes the address \
-     of the connection, or believes the proxies that `real_ip_from` in its configuration names, and appends to the \
-     header.",
-    "set `nginx_config.http.real_ip_from` and `real_ip_header` in APISIX",
-);
-
-static REQUEST_ID: Rule = Rule::new(
-    "request-id",
-    Outcome::Ignored,
-    "requests get no x-request-id",
-    "Envoy gives every request an id and passes it on. APISIX passes on what a client sends.",
-    "use APISIX's request-id plugin",
 );
 
 static EXPECT: Rule = Rule::new(
@@ -282,7 +242,7 @@ pub(super) fn http_connection_manager(
     findings: &Findings,
 ) -> Managed {
     nginx::report(&manager, at, findings);
-    let (path, client_hop) = (nginx::path_form(&manager), nginx::client_hop(&manager));
+    let path = nginx::path_form(&manager);
     #[expect(deprecated, reason = "every field is named, so that a new one breaks the build")]
     let HttpConnectionManager {
         codec_type,
@@ -360,12 +320,6 @@ pub(super) fn http_connection_manager(
         (http_protocol_options.is_some(), &PROTOCOL, "http_protocol_options"),
         (http2_protocol_options.is_some(), &PROTOCOL, "http2_protocol_options"),
         (http3_protocol_options.is_some(), &PROTOCOL, "http3_protocol_options"),
-        (!server_name.is_empty(), &SERVER, "server_name"),
-        (
-            server_header_transformation != 0,
-            &SERVER,
-            "server_header_transformation",
-        ),
         (
             scheme_header_transformation.is_some(),
             &HEADERS,
@@ -394,33 +348,11 @@ pub(super) fn http_connection_manager(
         ),
         (!access_log.is_empty(), &ACCESS_LOG, "access_log"),
         (
-            use_remote_address.is_some_and(|value| value.value),
-            &CLIENT_ADDRESS,
-            "use_remote_address",
-        ),
-        (xff_num_trusted_hops != 0, &CLIENT_ADDRESS, "xff_num_trusted_hops"),
-        (
-            !original_ip_detection_extensions.is_empty(),
-            &CLIENT_ADDRESS,
-            "original_ip_detection_extensions",
-        ),
-        (
             !early_header_mutation_extensions.is_empty(),
             &HEADERS,
             "early_header_mutation_extensions",
         ),
-        (skip_xff_append, &CLIENT_ADDRESS, "skip_xff_append"),
         (!via.is_empty(), &HEADERS, "via"),
-        (
-            generate_request_id.is_none_or(|value| value.value),
-            &REQUEST_ID,
-            "generate_request_id",
-        ),
-        (
-            always_set_request_id_in_response,
-            &HEADERS,
-            "always_set_request_id_in_response",
-        ),
         (proxy_100_continue, &EXPECT, "proxy_100_continue"),
         (local_reply_config.is_some(), &LOCAL_REPLY, "local_reply_config"),
         (proxy_status_config.is_some(), &HEADERS, "proxy_status_config"),
@@ -431,6 +363,26 @@ pub(super) fn http_connection_manager(
             findings.add(rule, at.field(field));
         }
     }
+    server_header::server_header(&server_name, server_header_transformation, at, findings);
+    let own_address = use_remote_address.is_some_and(|value| value.value);
+    request_id::request_id(
+        &Ids {
+            generate: generate_request_id.is_none_or(|value| value.value),
+            in_response: always_set_request_id_in_response,
+        },
+        at,
+        findings,
+    );
+    let client_hop = client_address::client_hop(
+        &Trust {
+            own_address,
+            hops: xff_num_trusted_hops,
+            detection: !original_ip_detection_extensions.is_empty(),
+            skip_append: skip_xff_append,
+        },
+        at,
+        findings,
+    );
     let removes_client_cert = client_certificate::removes_header(
         &Forwarding {
             details: forward_client_cert_details,

@@ -87,13 +87,3 @@ pub(super) fn path_form(manager: &HttpConnectionManager) -> PathForm {
         },
     }
 }
-
-/// Which address of X-Forwarded-For a connection manager takes for the client's, counted from the end.
-pub(super) fn client_hop(manager: &HttpConnectionManager) -> Option<u32> {
-    let own = manager.use_remote_address.is_some_and(|value| value.value);
-    match (own, manager.xff_num_trusted_hops) {
-        (true, 0) => None,
-        (true, hops) => Some(hops),
-        (false, hops) => Some(hops.saturating_add(1)),
-    }
-}
