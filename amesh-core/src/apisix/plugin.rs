@@ -11,6 +11,7 @@ mod amesh_retry;
 mod cors;
 mod fault_injection;
 mod header;
+mod manager;
 mod path;
 mod proxy_rewrite;
 mod redirect;
@@ -19,7 +20,7 @@ mod traffic_split;
 
 use serde::Serialize;
 
-pub use amesh_answer::{AmeshAnswer, DirectAnswer, RedirectAnswer};
+pub use amesh_answer::{AmeshAnswer, DirectAnswer, LocalAnswer, RedirectAnswer};
 pub use amesh_cors::AmeshCors;
 pub use amesh_fault::{AbortFault, AmeshFault, DelayFault, Part};
 pub use amesh_forward::{AmeshForward, HostRewrite, WeightedCluster, WeightedClusters};
@@ -30,6 +31,7 @@ pub use amesh_retry::{AmeshRetry, Retry, RetryOn};
 pub use cors::Cors;
 pub use fault_injection::{Abort, Delay, FaultInjection};
 pub use header::{AppendAction, Command, Format, FormatPart, HeaderAddition, HeaderStep};
+pub use manager::Manager;
 pub use path::{EscapedSlashes, PathForm, PathRewrite};
 pub use proxy_rewrite::{HeaderChanges, HeaderValues, ProxyRewrite};
 pub use redirect::Redirect;

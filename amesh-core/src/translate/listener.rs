@@ -7,6 +7,7 @@ pub(crate) mod filter_chain;
 pub(crate) mod http_connection_manager;
 pub(crate) mod listener_filter;
 pub(crate) mod nginx;
+mod place;
 pub(crate) mod request_id;
 pub(crate) mod server_header;
 pub(crate) mod upgrade;
@@ -19,14 +20,14 @@ use envoy_types::pb::envoy::config::listener::v3::listener::ListenerSpecifier;
 use envoy_types::pb::envoy::config::listener::v3::{AdditionalAddress, FilterChain, Listener};
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 
-use self::address::{Binding, Neighbours, binding, conditions, host_names};
+use self::address::{Binding, Neighbours, binding};
 use self::filter_chain::{HttpChain, Siblings, filter_chain, is_plaintext, permits_ambiguity};
 use self::http_connection_manager::{Managed, Routes, http_connection_manager};
+use self::place::places;
 use super::http_filter::Configs;
-use super::route::Serving;
-use super::route::refuse_all;
+use super::route::{Refusal, Serving, refuse_all};
 use super::scope::Scope;
-use crate::apisix::{Expr, Operator, Route, Value};
+use crate::apisix::{Expr, Route};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Arrival;
@@ -289,6 +290,12 @@ pub(crate) fn listener(listener: &Listener, around: &Surroundings<'_>, findings:
             findings.add(rule, root.field(field));
         }
     }
+    let target = findings.options().target;
+    let refusal = |status, manager| Refusal {
+        status,
+        manager,
+        target,
+    };
     let mut out = Listened::default();
     if api_listener.is_some() {
         findings.add(&API, root.field("api_listener"));
@@ -311,8 +318,12 @@ pub(crate) fn listener(listener: &Listener, around: &Surroundings<'_>, findings:
 
     if filter_chain_matcher.is_some() {
         if !findings.permits(&MATCHER, root.field("filter_chain_matcher"), None) {
-            out.guards
-                .push(refuse_all(&[name], "refused", 503, Scope::any_of(&places)));
+            out.guards.push(refuse_all(
+                &[name],
+                "refused",
+                refusal(503, None),
+                Scope::any_of(&places),
+            ));
         }
         return out;
     }
@@ -388,7 +399,8 @@ pub(crate) fn listener(listener: &Listener, around: &Surroundings<'_>, findings:
             (Some(status), _) | (None, Routes::Refused(status)) => {
                 // Chains that cannot be told apart are refused once.
                 if first {
-                    out.guards.push(refuse_all(&[name], "refused", status, used.scope.0));
+                    let refusal = refusal(status, used.serving.manager);
+                    out.guards.push(refuse_all(&[name], "refused", refusal, used.scope.0));
                 }
             }
             (None, Routes::Named(route)) => out.named.entry(route).or_default().push(used),
@@ -424,42 +436,6 @@ pub(crate) fn route_names(listener: &Listener) -> Vec<String> {
     names.sort();
     names.dedup();
     names
-}
-
-/// Where the requests of a listener arrive, one scope for each of its addresses.
-fn places(bindings: &[Binding], handed_over: bool, around: &Surroundings<'_>) -> Vec<Scope> {
-    let place = |binding: &Binding| {
-        let Binding { address, port } = *binding;
-        // A listener that has a port of its own is reached there, redirected or not.
-        let arrival = match around.arrival {
-            Arrival::Redirect if !handed_over => Arrival::Direct,
-            other => other,
-        };
-        let specific: Vec<IpAddr> = if address.is_some() {
-            Vec::new()
-        } else {
-            (around.specific)(port)
-        };
-        let names = |address| host_names(address, &(around.route_names)(address, port), port);
-        let own_names = address.map(names).unwrap_or_default();
-        let specific_names: Vec<String> = specific.iter().copied().flat_map(names).collect();
-        let mut all = conditions(arrival, *binding, &specific, &own_names, &specific_names);
-        if around.arrival == Arrival::Redirect && handed_over && !around.neighbours.redirecting.is_empty() {
-            // Inbound connections are redirected too, to another port.
-            let ports: Vec<String> = around.neighbours.redirecting.iter().map(ToString::to_string).collect();
-            all.insert(0, one_of("server_port", ports));
-        }
-        Scope(all)
-    };
-    bindings.iter().map(place).collect()
-}
-
-fn one_of(variable: &'static str, mut values: Vec<String>) -> Expr {
-    if values.len() == 1 {
-        Expr::equal(variable, values.remove(0))
-    } else {
-        Expr::compare(variable, Operator::In, Value::List(values))
-    }
 }
 
 fn terminates_tls(chain: &FilterChain) -> bool {

@@ -26,10 +26,11 @@ pub(crate) mod weighted;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 
 use self::assemble::assemble;
-pub(crate) use self::assemble::refuse_all;
+pub(crate) use self::assemble::{Refusal, refuse_all};
 use self::domain::Domains;
 use self::header_mutation::{Changes, Levels};
 use self::mirror::{COPY, MIRROR, mirrors};
+use self::serving::HEADERS_DIFFER;
 pub(crate) use self::serving::Serving;
 use self::virtual_host::{Host, virtual_host};
 use super::http_filter::cors::Policy;
@@ -77,7 +78,7 @@ pub(crate) static FEATURE: Feature = Feature {
         ],
     }],
     extensions: &[],
-    rules: &[],
+    rules: &[&HEADERS_DIFFER],
 };
 
 static ON_DEMAND: Rule = Rule::new(
@@ -150,6 +151,8 @@ pub(super) struct Above<'a> {
     pub(super) cors: Option<&'a Policy>,
     /// Where copies of requests go.
     pub(super) mirrors: &'a [MirrorCopy],
+    /// Whether changes of the Server header last.
+    pub(super) keeps_server: bool,
 }
 
 /// A route configuration and where it applies.
@@ -201,7 +204,8 @@ pub(crate) fn route_configuration(
         response_headers_to_add,
         response_headers_to_remove,
     };
-    let level = header_mutation::level(&headers, at, findings);
+    let keeps_server = applied.serving.keeps_server();
+    let level = header_mutation::level(&headers, keeps_server, at, findings);
     findings.add_if(vhds.is_some(), &ON_DEMAND, at.field("vhds"));
     let mut refused = None;
     for (set, rule, field) in [
@@ -226,7 +230,17 @@ pub(crate) fn route_configuration(
     let own = http_filter::per_route(typed_per_filter_config, &manager, at, findings);
     refused = own.refused.or(refused);
     if let Some(status) = refused {
-        return vec![refuse_all(applied.id, "refused", status, Scope::any_of(applied.scopes))];
+        let refusal = Refusal {
+            status,
+            manager: applied.serving.manager.clone(),
+            target: applied.target,
+        };
+        return vec![refuse_all(
+            applied.id,
+            "refused",
+            refusal,
+            Scope::any_of(applied.scopes),
+        )];
     }
 
     let copies = mirrors(request_mirror_policies, at, findings).unwrap_or_default();
@@ -242,6 +256,7 @@ pub(crate) fn route_configuration(
         filters: &manager.below(&own.configs),
         cors: None,
         mirrors: &copies,
+        keeps_server,
     };
     let domains = Domains::of(virtual_hosts, *ignore_port_in_host_matching);
     let hosts: Vec<Host<'_>> = virtual_hosts

@@ -176,12 +176,12 @@ fn run_routes(
         .flat_map(BTreeMap::values)
         .flatten()
         .collect();
-    let mut servings = used.iter().map(|used| used.serving);
-    let (scopes, serving) = if let Some(first) = servings.next() {
+    let shared = Serving::shared(used.iter().map(|used| &used.serving), findings);
+    let (scopes, serving) = if let Some(serving) = shared {
         let mut scopes: Vec<Scope> = used.iter().map(|used| used.scope.clone()).collect();
         scopes.sort();
         scopes.dedup();
-        (scopes, servings.fold(first, Serving::and))
+        (scopes, serving)
     } else if setting.no_listeners {
         findings.add(&resource::NO_LISTENER, Path::root());
         (

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use amesh_core::{Finding, Outcome, ResourceType};
+use amesh_core::{Finding, Outcome, ResourceType, Target};
 use envoy_types::pb::envoy::config::core::v3::HeaderValueOption;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
@@ -273,6 +273,7 @@ pub(crate) fn differences(
     request: &Request,
     [envoy, apisix]: [&Answer; 2],
     compared: Compared<'_>,
+    target: Target,
     spelled: bool,
 ) -> BTreeSet<Aspect> {
     let mut found = BTreeSet::new();
@@ -324,7 +325,7 @@ pub(crate) fn differences(
     {
         found.insert(Aspect::Body);
     }
-    found.retain(|aspect| !named::is_own(aspect, request, envoy, apisix));
+    found.retain(|aspect| !named::is_own(aspect, target, request, [envoy, apisix]));
     if spelled {
         // What repeats the request as it was sent repeats another one to Envoy.
         let path = request.target.split('?').next().unwrap_or_default();

@@ -145,7 +145,7 @@ fn serve(stream: TcpStream) -> Option<()> {
         let length = body.len();
         write!(
             answers,
-            "HTTP/1.1 {status} Told\r\n{ECHO}: yes\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n{sent}"
+            "HTTP/1.1 {status} Told\r\n{ECHO}: yes\r\nserver: workload\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n{sent}"
         )
         .ok()?;
     }

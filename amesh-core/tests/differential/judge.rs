@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use amesh_core::Finding;
+use amesh_core::{Finding, Target};
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 
 use crate::compare::{Answer, Compared, Spot, differences, explained};
@@ -17,6 +17,8 @@ pub(crate) struct Court<'a> {
     pub(crate) routes: &'a RouteConfiguration,
     pub(crate) findings: &'a [Finding],
     pub(crate) compared: Compared<'a>,
+    /// What APISIX serves was translated for this.
+    pub(crate) target: Target,
 }
 
 impl Court<'_> {
@@ -29,7 +31,7 @@ impl Court<'_> {
         mut ask: impl FnMut(&Request) -> Answer,
     ) -> Result<BTreeSet<&'static str>, BTreeSet<Aspect>> {
         let spot = Spot::new(self.listener, self.routes, request, envoy);
-        let found = differences(spot, request, [envoy, apisix], self.compared, false);
+        let found = differences(spot, request, [envoy, apisix], self.compared, self.target, false);
         if found.is_empty() {
             return Ok(BTreeSet::new());
         }
@@ -48,13 +50,13 @@ impl Court<'_> {
             Tame::Already => as_it_is,
             Tame::Refused if apisix.status == 400 && told(&"nginx-path") => Ok(BTreeSet::from(["nginx-path"])),
             Tame::As(tame, rules) if rules.iter().all(told) => {
-                let found = differences(spot, request, [envoy, apisix], self.compared, true);
+                let found = differences(spot, request, [envoy, apisix], self.compared, self.target, true);
                 if found.is_empty() {
                     return Ok(rules.into_iter().collect());
                 }
                 let envoy = &ask(&tame);
                 let spot = Spot::new(self.listener, self.routes, &tame, envoy);
-                let mut found = differences(spot, &tame, [envoy, apisix], self.compared, true);
+                let mut found = differences(spot, &tame, [envoy, apisix], self.compared, self.target, true);
                 // What is rewritten of a path or host is rewritten as it was sent.
                 found.retain(|aspect| !is_rewritten(aspect, [envoy, apisix]));
                 explained(spot, &tame, [envoy, apisix], &found, self.findings).map(|mut all| {

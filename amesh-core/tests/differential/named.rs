@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use amesh_core::Target;
+
 use crate::compare::Answer;
 use crate::requests::Request;
 
@@ -128,13 +130,18 @@ const ENVOYS: &[&str] = &[
 
 /// Whether an aspect is what each proxy says of itself, whatever it is told: the rule `nginx-request` says so once for each
 /// connection manager. Exchanges that differ in nothing else are equal. What a client sent is not a proxy's own.
-pub(crate) fn is_own(aspect: &Aspect, request: &Request, envoy: &Answer, apisix: &Answer) -> bool {
+/// With Amesh's Lua package the answers of routes say what Envoy's do.
+pub(crate) fn is_own(aspect: &Aspect, target: Target, request: &Request, [envoy, apisix]: [&Answer; 2]) -> bool {
+    let packaged = target == Target::Amesh && !is_routeless(request, apisix);
     match aspect {
         Aspect::Header(name) => {
             let sent = |(header, _): &(String, String)| header.eq_ignore_ascii_case(name);
             (FORWARDED.contains(&name.as_str()) || ENVOYS.contains(&name.as_str())) && !request.headers.iter().any(sent)
         }
         Aspect::ResponseHeader(name) if name == "server" => {
+            if packaged {
+                return false;
+            }
             let says = |answer: &Answer, start: &str| {
                 let values = answer.headers.get("server").map_or(&[] as &[String], Vec::as_slice);
                 values.iter().all(|value| value.starts_with(start))
@@ -142,7 +149,7 @@ pub(crate) fn is_own(aspect: &Aspect, request: &Request, envoy: &Answer, apisix:
             (says(envoy, "envoy") || says(envoy, "istio-envoy"))
                 && (says(apisix, "APISIX") || says(apisix, "openresty"))
         }
-        Aspect::ResponseHeader(name) if name == "x-apisix-upstream-status" => true,
+        Aspect::ResponseHeader(name) if name == "x-apisix-upstream-status" => !packaged,
         // A cookie that is made for a client holds a number of its own.
         Aspect::ResponseHeader(name) if name == "set-cookie" => {
             let made = |answer: &Answer| {
@@ -156,10 +163,17 @@ pub(crate) fn is_own(aspect: &Aspect, request: &Request, envoy: &Answer, apisix:
         }
         // Errors and redirects that both give by themselves have texts of their own.
         Aspect::ResponseHeader(name) if name == "content-type" => {
-            envoy.status >= 300 && envoy.status == apisix.status && !envoy.echoed && !apisix.echoed
+            let own = envoy.status >= 300 && envoy.status == apisix.status && !envoy.echoed && !apisix.echoed;
+            own && !(packaged && apisix.status < 500)
         }
         _ => false,
     }
+}
+
+/// Whether no route answered: APISIX says that there is none, or nginx that it does not understand the request.
+fn is_routeless(request: &Request, apisix: &Answer) -> bool {
+    let told = request.method == "HEAD" || apisix.body.contains("Route Not Found");
+    !apisix.echoed && apisix.status == 404 && told || is_nginx(apisix)
 }
 
 /// A cookie without the number in quotes.
@@ -253,6 +267,10 @@ static NAMED: &[Named] = &[
             May::Headers(&["via"]),
             May::ResponseHeaders(&["via"]),
         ],
+    ),
+    named(
+        "connection-manager-headers-differ",
+        &[May::ResponseHeaders(&["server"])],
     ),
     named("client-address", &[May::Headers(FORWARDED)]),
     named("direct-response-body", &[May::Body]),

@@ -141,13 +141,14 @@ impl<'a> Asked<'a> {
         if left.seen.is_some() && (spot.weighted().len() > 1 || balances) {
             self.drawn.entry(place).or_insert_with(|| request.clone());
         }
-        for (target, (_, name, ..)) in TARGETS.iter().enumerate() {
+        for (target, (kind, name, ..)) in TARGETS.iter().enumerate() {
             let (right, _) = send(&mut self.apisix[target], request, case);
             let court = Court {
                 listener: &door.listener,
                 routes: &door.routes,
                 findings: &case.translated[target].findings,
                 compared: Compared::AllBut(NOT_COMPARED),
+                target: *kind,
             };
             let score = scores.of.entry((feature.to_owned(), name)).or_default();
             let envoy = &mut self.envoy;

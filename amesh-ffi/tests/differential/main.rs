@@ -232,6 +232,7 @@ impl Pair<'_> {
             routes: self.routes,
             findings: self.findings,
             compared: Compared::Changed(&self.changed),
+            target: Target::Amesh,
         };
         let envoy = &mut self.envoy;
         let verdict = court.judge(request, [&left, &right], |request| ask(envoy, request));

@@ -1,17 +1,42 @@
 //! `amesh-answer`: Amesh's own plugin for answers without an upstream.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use super::{PathForm, PathRewrite};
+use super::{Manager, PathForm, PathRewrite};
 
 /// The plugin's configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AmeshAnswer {
+    /// What is answered.
+    #[serde(flatten)]
+    pub answer: LocalAnswer,
+    /// What the connection manager does to headers; without it, what Envoy does by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Arc<Manager>>,
+}
+
+/// An answer that no upstream gives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum AmeshAnswer {
+pub enum LocalAnswer {
     /// A status and a body.
     Direct(DirectAnswer),
     /// A location that is made from the request.
     Redirect(RedirectAnswer),
+}
+
+impl LocalAnswer {
+    /// A status and nothing else.
+    #[must_use]
+    pub const fn status(status: u32) -> Self {
+        Self::Direct(DirectAnswer {
+            status,
+            body: None,
+            body_base64: None,
+        })
+    }
 }
 
 /// A status and a body.

@@ -1,8 +1,10 @@
 //! `amesh-forward`: Amesh's own plugin for what happens to a request on its way to an upstream.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use super::{HeaderStep, PathForm, PathRewrite};
+use super::{HeaderStep, Manager, PathForm, PathRewrite};
 use crate::apisix::Id;
 
 /// The plugin's configuration.
@@ -26,6 +28,9 @@ pub struct AmeshForward {
     /// Whether the host that was there goes to X-Forwarded-Host when it is changed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub append_forwarded_host: bool,
+    /// What the connection manager does to headers; without it, what Envoy does by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Arc<Manager>>,
 }
 
 /// A change of the host that an upstream gets.

@@ -1,5 +1,7 @@
 //! `HttpConnectionManager`: from a connection to requests, filters and routes.
 
+use std::sync::Arc;
+
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
     CodecType, RouteSpecifier, StripPortMode,
@@ -12,6 +14,7 @@ use super::client_certificate::{self, Forwarding};
 use super::nginx::{self, PATH};
 use super::request_id::{self, Ids};
 use super::{server_header, upgrade};
+use crate::apisix::plugin::Manager;
 use crate::feature::{Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::translate::http_filter::{Configs, http_filters};
@@ -363,7 +366,8 @@ pub(super) fn http_connection_manager(
             findings.add(rule, at.field(field));
         }
     }
-    server_header::server_header(&server_name, server_header_transformation, at, findings);
+    let mut headers = Manager::default();
+    server_header::server_header(server_name, server_header_transformation, &mut headers, at, findings);
     let own_address = use_remote_address.is_some_and(|value| value.value);
     request_id::request_id(
         &Ids {
@@ -432,6 +436,7 @@ pub(super) fn http_connection_manager(
             removes_client_cert,
             path,
             client_hop,
+            manager: (!headers.is_default()).then(|| Arc::new(headers)),
         },
         filters,
     }

@@ -44,7 +44,8 @@ static REQUEST: Rule = Rule::new(
      `trusted_addresses` names it, also where a redirect depends on the scheme; a `?` with nothing behind it is left out \
      of redirects. They do not get \
      x-envoy-expected-rq-timeout-ms, x-envoy-decorator-operation and x-envoy-external-address. Clients get APISIX's Server \
-     and X-APISIX-Upstream-Status, and errors and redirects with APISIX's own text. Unless `nginx_config.http.charset` is \
+     and X-APISIX-Upstream-Status (with Amesh's Lua package only where no route takes the request, or nginx refuses it), and \
+     errors and redirects with APISIX's own text. Unless `nginx_config.http.charset` is \
      `off`, nginx adds `charset=utf-8` to text that has none.",
     "nothing, unless clients send such requests",
 );

@@ -14,7 +14,7 @@ use super::weighted::{METADATA_MATCH, Within, weighted};
 use super::{Above, Clusters};
 use super::{hash_policy, retry};
 use crate::apisix::Id;
-use crate::apisix::plugin::{Abort, AmeshRetry, Plugins};
+use crate::apisix::plugin::{Abort, AmeshRetry, LocalAnswer, Plugins};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
@@ -175,13 +175,16 @@ pub(super) fn route_action(
     };
     let mut filters = Configs::default();
     let answer = match cluster_specifier {
-        Some(ClusterSpecifier::Cluster(name)) => Some(to_cluster(name, unavailable, above.clusters)),
+        Some(ClusterSpecifier::Cluster(name)) => {
+            Some(to_cluster(name, unavailable, above.clusters, findings.options().target))
+        }
         Some(ClusterSpecifier::WeightedClusters(list)) => {
             let within = Within {
                 route,
                 unavailable,
                 clusters: above.clusters,
                 filters: above.filters,
+                keeps_server: above.keeps_server,
             };
             let shared = weighted(list, within, at.field("weighted_clusters"), findings);
             filters = shared.filters;
@@ -235,10 +238,13 @@ pub(super) fn route_action(
 
 /// The upstream of a cluster. One that does not exist has an upstream without nodes, so that the answer is 503 until it
 /// comes; only another answer has to be given by the route.
-fn to_cluster(name: &str, unavailable: u32, clusters: &Clusters<'_>) -> Answer {
+fn to_cluster(name: &str, unavailable: u32, clusters: &Clusters<'_>, target: Target) -> Answer {
     if unavailable != 503 && !clusters.exists(name) {
         // Given by the route as an answer of its own, so that its changes of response headers are made.
-        return Answer::Abort(Abort::always(unavailable, String::new()));
+        return match target {
+            Target::Amesh => Answer::Amesh(LocalAnswer::status(unavailable)),
+            Target::Native => Answer::Abort(Abort::always(unavailable, String::new())),
+        };
     }
     Answer::Upstream(Id::of(name))
 }

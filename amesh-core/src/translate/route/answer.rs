@@ -1,7 +1,7 @@
 //! What becomes of the requests that a route takes.
 
 use super::rewrite::Changed;
-use crate::apisix::plugin::{Abort, AmeshAnswer, Plugins, Redirect, TrafficSplit, WeightedClusters};
+use crate::apisix::plugin::{Abort, LocalAnswer, Plugins, Redirect, TrafficSplit, WeightedClusters};
 use crate::apisix::{Id, Timeout};
 use crate::translate::http_filter::Configs;
 use crate::translate::http_filter::cors::Policy;
@@ -21,7 +21,7 @@ pub(super) enum Answer {
     /// A direct response by APISIX's own plugin.
     Abort(Abort),
     /// A redirect or a direct response by Amesh's plugin.
-    Amesh(AmeshAnswer),
+    Amesh(LocalAnswer),
 }
 
 impl Answer {

@@ -1,14 +1,15 @@
 //! Virtual hosts and what becomes of their requests as APISIX's routes: ids, order, hosts, conditions and plugins.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::answer::Answer;
 use super::domain::HostGroup;
 use super::entry::Entry;
 use super::path::PathMatch;
 use super::virtual_host::Host;
-use super::{Applied, header_mutation, order};
-use crate::apisix::plugin::{Abort, AmeshAnswer, FaultInjection, Plugins};
+use super::{Applied, Serving, header_mutation, order};
+use crate::apisix::plugin::{Abort, AmeshAnswer, FaultInjection, LocalAnswer, Manager, Plugins};
 use crate::apisix::{Expr, Id, Route};
 use crate::options::Target;
 use crate::translate::scope::Scope;
@@ -17,7 +18,7 @@ use crate::translate::scope::Scope;
 const CLIENT_CERTIFICATE: &str = "x-forwarded-client-cert";
 
 /// A route that answers everything that arrives somewhere with a status.
-pub(crate) fn refuse_all(id: &[&str], name: &str, status: u32, scope: Vec<Expr>) -> Route {
+pub(crate) fn refuse_all(id: &[&str], name: &str, refusal: Refusal, scope: Vec<Expr>) -> Route {
     let parts: Vec<&str> = id.iter().copied().chain([name]).collect();
     Route {
         // Conditions are lists of texts and numbers, which always serialize.
@@ -30,7 +31,7 @@ pub(crate) fn refuse_all(id: &[&str], name: &str, status: u32, scope: Vec<Expr>)
         enable_websocket: None,
         timeout: None,
         upstream_id: None,
-        plugins: answer(status),
+        plugins: refusal.plugins(),
     }
 }
 
@@ -144,7 +145,14 @@ impl Builder<'_> {
                 plugins.amesh_forward.get_or_insert_default().clusters = Some(clusters.clone());
             }
             // What is refused is refused before anything else.
-            Answer::Status(status) => plugins = answer(*status),
+            Answer::Status(status) => {
+                let refusal = Refusal {
+                    status: *status,
+                    manager: None,
+                    target: self.applied.target,
+                };
+                plugins = refusal.plugins();
+            }
             Answer::Redirect(redirect) => plugins.redirect = Some(redirect.clone()),
             Answer::Abort(abort) => {
                 let fault = plugins.fault_injection.take();
@@ -154,22 +162,23 @@ impl Builder<'_> {
                     delay,
                 });
             }
-            Answer::Amesh(answer) => plugins.amesh_answer = Some(answer.clone()),
+            Answer::Amesh(answer) => {
+                plugins.amesh_answer = Some(AmeshAnswer {
+                    answer: answer.clone(),
+                    manager: None,
+                });
+            }
         }
         let forwards = entry.answer.forwards();
-        let serving = self.applied.serving;
+        let serving = &self.applied.serving;
         if forwards && serving.removes_client_cert {
             header_mutation::remove_first(&mut plugins, CLIENT_CERTIFICATE, self.applied.target);
         }
         if let Some(hop) = serving.client_hop {
             header_mutation::believe(&mut plugins, hop);
         }
-        if self.applied.target == Target::Amesh && !serving.path.is_none() {
-            if forwards {
-                plugins.amesh_forward.get_or_insert_default().path = Some(serving.path);
-            } else if let Some(AmeshAnswer::Redirect(redirect)) = &mut plugins.amesh_answer {
-                redirect.form = Some(serving.path);
-            }
+        if self.applied.target == Target::Amesh {
+            serve(&mut plugins, forwards, serving);
         }
         Route {
             id: Id::of_parts(&parts, key),
@@ -207,13 +216,44 @@ fn priority(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn answer(status: u32) -> Plugins {
-    Plugins {
-        fault_injection: Some(FaultInjection {
-            abort: Some(Abort::always(status, String::new())),
-            delay: None,
-        }),
-        ..Plugins::default()
+/// Tells Amesh's plugins what the connection manager does with a route's requests.
+fn serve(plugins: &mut Plugins, forwards: bool, serving: &Serving) {
+    let path = (!serving.path.is_none()).then_some(serving.path);
+    if forwards {
+        let forward = plugins.amesh_forward.get_or_insert_default();
+        forward.path = path;
+        forward.manager.clone_from(&serving.manager);
+    } else if let Some(answer) = &mut plugins.amesh_answer {
+        if let LocalAnswer::Redirect(redirect) = &mut answer.answer {
+            redirect.form = path;
+        }
+        answer.manager.clone_from(&serving.manager);
+    }
+}
+
+/// An answer to requests that are not served.
+pub(crate) struct Refusal {
+    pub(crate) status: u32,
+    /// What the connection manager does to its headers.
+    pub(crate) manager: Option<Arc<Manager>>,
+    pub(crate) target: Target,
+}
+
+impl Refusal {
+    fn plugins(self) -> Plugins {
+        let mut plugins = Plugins::default();
+        if self.target == Target::Amesh {
+            plugins.amesh_answer = Some(AmeshAnswer {
+                answer: LocalAnswer::status(self.status),
+                manager: self.manager,
+            });
+        } else {
+            plugins.fault_injection = Some(FaultInjection {
+                abort: Some(Abort::always(self.status, String::new())),
+                delay: None,
+            });
+        }
+        plugins
     }
 }
 

@@ -7,7 +7,7 @@ use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::route::v3::DirectResponseAction;
 
 use super::answer::Answer;
-use crate::apisix::plugin::{Abort, AmeshAnswer, DirectAnswer};
+use crate::apisix::plugin::{Abort, DirectAnswer, LocalAnswer};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
@@ -73,7 +73,7 @@ pub(super) fn direct_response(response: &DirectResponseAction, at: Path<'_>, fin
         Some(Ok(text)) => (Some(text), None),
         Some(Err(bytes)) => (None, Some(BASE64_STANDARD.encode(bytes.as_bytes()))),
     };
-    Answer::Amesh(AmeshAnswer::Direct(DirectAnswer {
+    Answer::Amesh(LocalAnswer::Direct(DirectAnswer {
         status: *status,
         body: text,
         body_base64: base64,

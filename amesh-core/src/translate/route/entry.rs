@@ -146,7 +146,7 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
         response_headers_to_add,
         response_headers_to_remove,
     };
-    let level = header_mutation::level(&headers, at, findings);
+    let level = header_mutation::level(&headers, above.keeps_server, at, findings);
     findings.add_if(tracing.is_some(), &TRACING, at.field("tracing"));
 
     let matched = matching(

@@ -229,8 +229,8 @@ fn resolved(step: &HeaderStep, known: Known<'_>) -> HeaderStep {
     step
 }
 
-/// Reads one level; what cannot be carried over is reported.
-pub(super) fn level(changes: &Changes<'_>, at: Path<'_>, findings: &Findings) -> Level {
+/// Reads one level; what cannot be carried over is reported. `keeps_server`: changes of the Server header last.
+pub(super) fn level(changes: &Changes<'_>, keeps_server: bool, at: Path<'_>, findings: &Findings) -> Level {
     let Changes {
         request_headers_to_add,
         request_headers_to_remove,
@@ -253,9 +253,11 @@ pub(super) fn level(changes: &Changes<'_>, at: Path<'_>, findings: &Findings) ->
             add: added(response_headers_to_add, Side::Response, "response_headers_to_add"),
         },
     };
-    // Envoy names itself after all changes were made, whatever they were.
-    level.response.remove.retain(|name| name != "server");
-    level.response.add.retain(|addition| addition.name != "server");
+    if !keeps_server {
+        // Envoy names itself after all changes were made, whatever they were.
+        level.response.remove.retain(|name| name != "server");
+        level.response.add.retain(|addition| addition.name != "server");
+    }
     level
 }
 

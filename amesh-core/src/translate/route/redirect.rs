@@ -13,7 +13,7 @@ use envoy_types::pb::envoy::config::route::v3::redirect_action::{
 
 use super::answer::Answer;
 use super::rewrite;
-use crate::apisix::plugin::{AmeshAnswer, PathRewrite, Redirect, RedirectAnswer};
+use crate::apisix::plugin::{LocalAnswer, PathRewrite, Redirect, RedirectAnswer};
 use crate::feature::{Feature, Message, approximate, exact, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
@@ -171,7 +171,7 @@ pub(super) fn redirect(
 impl Location {
     fn answer(self, at: Path<'_>, findings: &Findings) -> Option<Answer> {
         if findings.options().target == Target::Amesh {
-            return Some(Answer::Amesh(AmeshAnswer::Redirect(self.with_package())));
+            return Some(Answer::Amesh(LocalAnswer::Redirect(self.with_package())));
         }
         match self.native(at, findings) {
             Some(redirect) => Some(Answer::Redirect(redirect)),

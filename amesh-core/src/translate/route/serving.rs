@@ -1,9 +1,22 @@
 //! What the connection managers that use a route configuration do with its requests.
 
-use crate::apisix::plugin::PathForm;
+use std::sync::Arc;
+
+use crate::apisix::plugin::{Manager, PathForm};
+use crate::finding::{Findings, Outcome, Path, Rule};
+
+pub(crate) static HEADERS_DIFFER: Rule = Rule::new(
+    "connection-manager-headers-differ",
+    Outcome::Approximated,
+    "listeners with the same routes name themselves or requests in different ways",
+    "What a connection manager does to headers that are not its routes' (Server, x-request-id) becomes part of each \
+     route. Where several connection managers use a route configuration and do not do the same, the routes do what one of \
+     them does.",
+    "configure the connection managers alike, or give each a route configuration of its own",
+);
 
 /// What connection managers do with the requests of a route configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Serving {
     /// Whether WebSocket upgrades are passed on.
     pub(crate) websocket: bool,
@@ -13,6 +26,8 @@ pub(crate) struct Serving {
     pub(crate) path: PathForm,
     /// Which address of X-Forwarded-For is taken for the client's, counted from the end.
     pub(crate) client_hop: Option<u32>,
+    /// What happens to headers that are not the routes'; `None`: what Envoy does by default.
+    pub(crate) manager: Option<Arc<Manager>>,
 }
 
 impl Serving {
@@ -26,10 +41,28 @@ impl Serving {
             escaped_slashes: None,
         },
         client_hop: None,
+        manager: None,
     };
 
+    /// What connection managers that use the same routes do with their requests; `None` where there are none.
+    pub(crate) fn shared<'a>(mut all: impl Iterator<Item = &'a Self>, findings: &Findings) -> Option<Self> {
+        let first = all.next()?;
+        let mut differ = false;
+        let shared = all.fold(first.clone(), |shared, other| {
+            differ |= shared.manager != other.manager;
+            shared.and(other)
+        });
+        findings.add_if(differ, &HEADERS_DIFFER, Path::root());
+        Some(shared)
+    }
+
+    /// Whether a route's changes of the Server header last: else the connection manager overwrites it.
+    pub(crate) fn keeps_server(&self) -> bool {
+        self.manager.as_ref().is_some_and(|manager| manager.upstream_server)
+    }
+
     /// What is safe where two connection managers use the same routes.
-    pub(crate) fn and(self, other: Self) -> Self {
+    fn and(self, other: &Self) -> Self {
         Self {
             websocket: self.websocket && other.websocket,
             removes_client_cert: self.removes_client_cert || other.removes_client_cert,
@@ -39,6 +72,7 @@ impl Serving {
                 escaped_slashes: self.path.escaped_slashes.max(other.path.escaped_slashes),
             },
             client_hop: self.client_hop.filter(|_| self.client_hop == other.client_hop),
+            manager: self.manager.min(other.manager.clone()),
         }
     }
 }

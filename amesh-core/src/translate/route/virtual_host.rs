@@ -121,7 +121,7 @@ pub(super) fn virtual_host<'a>(
         response_headers_to_add,
         response_headers_to_remove,
     };
-    let level = header_mutation::level(&headers, at, findings);
+    let level = header_mutation::level(&headers, above.keeps_server, at, findings);
     let above = Above {
         headers: Levels {
             host: &level,

@@ -134,6 +134,8 @@ pub(super) struct Within<'a> {
     pub(super) clusters: &'a Clusters<'a>,
     /// What is configured for filters above it.
     pub(super) filters: &'a Level<'a>,
+    /// Whether changes of the Server header last.
+    pub(super) keeps_server: bool,
 }
 
 /// Requests that are shared out.
@@ -221,7 +223,8 @@ pub(super) fn weighted(list: &WeightedCluster, within: Within<'_>, at: Path<'_>,
             route: within.route,
             cluster: Some(if exists { name } else { "" }),
         };
-        let (request, response) = header_mutation::level(&changes, at_cluster, findings).steps(known);
+        let (request, response) =
+            header_mutation::level(&changes, within.keeps_server, at_cluster, findings).steps(known);
         members.push(Member {
             cluster: exists.then(|| name.clone()),
             weight,

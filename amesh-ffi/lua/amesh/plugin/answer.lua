@@ -1,6 +1,7 @@
 --- Answers without an upstream: Envoy's direct responses and redirects.
 
 local location = require("amesh.plugin.location")
+local manager = require("amesh.plugin.manager")
 local plugin = require("amesh.plugin")
 
 local _M = {
@@ -28,22 +29,31 @@ local function compile_direct(direct, nginx)
 end
 
 
+local function compile_redirect(redirect, nginx)
+    local made, err = location.compile(redirect, nginx)
+    return made and {status = redirect.status, location = made}, err
+end
+
+
 function _M.compile(conf, nginx)
-    local wrong = plugin.wrong(conf, {direct = "table?", redirect = "table?"}, "amesh-answer")
+    local wrong = plugin.wrong(conf, {direct = "table?", redirect = "table?", manager = "table?"}, "amesh-answer")
     if wrong then
         return nil, wrong
     end
     if (conf.direct ~= nil) == (conf.redirect ~= nil) then
         return nil, "amesh-answer must have one of direct and redirect"
     end
+    local compiled, err
     if conf.direct then
-        return compile_direct(conf.direct, nginx)
+        compiled, err = compile_direct(conf.direct, nginx)
+    else
+        compiled, err = compile_redirect(conf.redirect, nginx)
     end
-    local made, err = location.compile(conf.redirect, nginx)
-    if not made then
+    if not compiled then
         return nil, err
     end
-    return {status = conf.redirect.status, location = made}
+    compiled.manager, err = manager.compile(conf.manager)
+    return compiled.manager and compiled, err
 end
 
 
@@ -57,6 +67,11 @@ function _M.rewrite(answer, ctx, nginx)
         return nginx.answer(place and answer.status or status, "")
     end
     return nginx.answer(answer.status, answer.body or "", answer.body and "text/plain")
+end
+
+
+function _M.header_filter(answer, ctx, nginx)
+    manager.answer(answer.manager, ctx, nginx)
 end
 
 

@@ -1,6 +1,7 @@
 --- What Envoy's router does to a request on its way to an upstream.
 
 local headers = require("amesh.plugin.headers")
+local manager = require("amesh.plugin.manager")
 local paths = require("amesh.plugin.path")
 local plugin = require("amesh.plugin")
 local weighted = require("amesh.plugin.weighted")
@@ -40,7 +41,7 @@ end
 function _M.compile(conf, nginx)
     local wrong = plugin.wrong(conf, {
         clusters = "table?", headers = "table?", path = "table?", rewrite = "table?", host = "table?",
-        append_forwarded_host = "boolean?",
+        append_forwarded_host = "boolean?", manager = "table?",
     }, "amesh-forward")
     if wrong then
         return nil, wrong
@@ -48,7 +49,10 @@ function _M.compile(conf, nginx)
     local compiled = {append_forwarded_host = conf.append_forwarded_host, node = conf.host and conf.host.node}
     local err
     compiled.steps, err = headers.compile(conf.headers or {})
-    if compiled.steps and conf.path then
+    if compiled.steps then
+        compiled.manager, err = manager.compile(conf.manager)
+    end
+    if not err and conf.path then
         compiled.form, err = paths.compile(conf.path)
     end
     if not err and conf.rewrite then
@@ -120,6 +124,11 @@ function _M.rewrite(forward, ctx, nginx)
     if path ~= sent then
         nginx.set_upstream_path(ctx, path)
     end
+end
+
+
+function _M.header_filter(forward, ctx, nginx)
+    manager.answer(forward.manager, ctx, nginx)
 end
 
 

@@ -1,6 +1,7 @@
 --- What Envoy's router does to a response on its way to the client, be it an upstream's or an answer of its own.
 
 local headers = require("amesh.plugin.headers")
+local manager = require("amesh.plugin.manager")
 local plugin = require("amesh.plugin")
 
 local _M = {
@@ -49,11 +50,13 @@ end
 
 
 function _M.header_filter(response, ctx, nginx)
+    manager.before_changes(ctx, nginx)
     if nginx.var(ctx, "upstream_status") then
         response.change(ctx, nginx, nginx.response_headers)
     else
         change_answer(ctx, nginx, response.change)
     end
+    manager.after_changes(ctx, nginx)
 end
 
 

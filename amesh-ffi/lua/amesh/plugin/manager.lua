@@ -1,0 +1,54 @@
+--- What Envoy's connection manager does to the headers of requests and answers, whichever route takes them.
+--
+-- What a configuration does not say is Envoy's default, so that most routes say nothing.
+
+local plugin = require("amesh.plugin")
+
+local _M = {}
+
+local FIELDS = {server = "string?", upstream_server = "boolean?"}
+
+
+function _M.compile(conf)
+    conf = conf or {}
+    local wrong = plugin.wrong(conf, FIELDS, "manager")
+    if wrong then
+        return nil, wrong
+    end
+    local upstream = conf.upstream_server
+    return {server = conf.server or not upstream and "envoy" or nil, upstream_server = upstream}
+end
+
+
+--- Names the proxy in an answer, before a route's changes of its headers.
+function _M.answer(manager, ctx, nginx)
+    local name = manager.server
+    if manager.upstream_server then
+        local theirs = nginx.var(ctx, "upstream_http_server")
+        -- For the changes.
+        ctx.amesh_server, ctx.amesh_named = name, not theirs
+        name = theirs or name
+    end
+    nginx.set_response_header("Server", name)
+    -- Envoy does not tell clients whose error it is.
+    nginx.set_response_header("X-APISIX-Upstream-Status", nil)
+end
+
+
+--- Before a route changes the headers of an answer: to Envoy's router the proxy has not named itself yet.
+function _M.before_changes(ctx, nginx)
+    if ctx.amesh_server and ctx.amesh_named then
+        nginx.set_response_header("Server", nil)
+    end
+end
+
+
+--- After that.
+function _M.after_changes(ctx, nginx)
+    if ctx.amesh_server and not nginx.response_header("server") then
+        nginx.set_response_header("Server", ctx.amesh_server)
+    end
+end
+
+
+return _M
