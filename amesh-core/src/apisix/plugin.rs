@@ -31,7 +31,7 @@ pub use amesh_retry::{AmeshRetry, Retry, RetryOn};
 pub use cors::Cors;
 pub use fault_injection::{Abort, Delay, FaultInjection};
 pub use header::{AppendAction, Command, Format, FormatPart, HeaderAddition, HeaderStep};
-pub use manager::Manager;
+pub use manager::{Manager, RequestId};
 pub use path::{EscapedSlashes, PathForm, PathRewrite};
 pub use proxy_rewrite::{HeaderChanges, HeaderValues, ProxyRewrite};
 pub use redirect::Redirect;

@@ -128,12 +128,36 @@ const ENVOYS: &[&str] = &[
     "x-envoy-external-address",
 ];
 
+const REQUEST_ID: &str = "x-request-id";
+
 /// Whether an aspect is what each proxy says of itself, whatever it is told: the rule `nginx-request` says so once for each
 /// connection manager. Exchanges that differ in nothing else are equal. What a client sent is not a proxy's own.
 /// With Amesh's Lua package the answers of routes say what Envoy's do.
 pub(crate) fn is_own(aspect: &Aspect, target: Target, request: &Request, [envoy, apisix]: [&Answer; 2]) -> bool {
     let packaged = target == Target::Amesh && !is_routeless(request, apisix);
     match aspect {
+        // Each proxy makes ids of its own.
+        Aspect::Header(name) if name == REQUEST_ID => {
+            let made = |answer: &Answer| {
+                let values = answer.seen.as_ref().and_then(|seen| seen.headers.get(REQUEST_ID));
+                values.is_some_and(|values| values.iter().all(|value| is_uuid(value)))
+            };
+            made(envoy) && made(apisix)
+        }
+        Aspect::ResponseHeader(name) if name == REQUEST_ID => {
+            // Where a workload was asked, it saw the same.
+            let made = |answer: &Answer| {
+                let told = answer.headers.get(REQUEST_ID);
+                let seen = answer.seen.as_ref().map(|seen| seen.headers.get(REQUEST_ID));
+                told.is_some_and(|told| told.iter().all(|value| is_uuid(value))) && seen.is_none_or(|seen| seen == told)
+            };
+            is_routeless(request, apisix) || made(envoy) && made(apisix)
+        }
+        // Only Envoy tells that a client is an internal one.
+        Aspect::Header(name) if name == "x-envoy-internal" => {
+            let tells = |answer: &Answer| answer.seen.as_ref().is_some_and(|seen| seen.headers.contains_key(name));
+            tells(envoy) && !tells(apisix)
+        }
         Aspect::Header(name) => {
             let sent = |(header, _): &(String, String)| header.eq_ignore_ascii_case(name);
             (FORWARDED.contains(&name.as_str()) || ENVOYS.contains(&name.as_str())) && !request.headers.iter().any(sent)
@@ -166,6 +190,15 @@ pub(crate) fn is_own(aspect: &Aspect, target: Target, request: &Request, [envoy,
             let own = envoy.status >= 300 && envoy.status == apisix.status && !envoy.echoed && !apisix.echoed;
             own && !(packaged && apisix.status < 500)
         }
+        // What repeats the id.
+        Aspect::ResponseHeader(name) => {
+            let told = |answer: &Answer| {
+                let id = answer.seen.as_ref()?.headers.get(REQUEST_ID)?.first()?;
+                let values = answer.headers.get(name)?.iter();
+                is_uuid(id).then(|| values.map(|value| value.replace(id, "")).collect::<Vec<_>>())
+            };
+            told(envoy).is_some() && told(envoy) == told(apisix)
+        }
         _ => false,
     }
 }
@@ -174,6 +207,13 @@ pub(crate) fn is_own(aspect: &Aspect, target: Target, request: &Request, [envoy,
 fn is_routeless(request: &Request, apisix: &Answer) -> bool {
     let told = request.method == "HEAD" || apisix.body.contains("Route Not Found");
     !apisix.echoed && apisix.status == 404 && told || is_nginx(apisix)
+}
+
+/// Whether a text is a random UUID.
+fn is_uuid(text: &str) -> bool {
+    let sizes: Vec<usize> = text.split('-').map(str::len).collect();
+    let digits = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    sizes == [8, 4, 4, 4, 12] && digits && text.as_bytes()[14] == b'4' && b"89ab".contains(&text.as_bytes()[19])
 }
 
 /// A cookie without the number in quotes.
@@ -270,7 +310,10 @@ static NAMED: &[Named] = &[
     ),
     named(
         "connection-manager-headers-differ",
-        &[May::ResponseHeaders(&["server"])],
+        &[
+            May::ResponseHeaders(&["server", REQUEST_ID]),
+            May::Headers(&[REQUEST_ID]),
+        ],
     ),
     named("client-address", &[May::Headers(FORWARDED)]),
     named("direct-response-body", &[May::Body]),
@@ -313,6 +356,11 @@ static NAMED: &[Named] = &[
         "nginx-request",
         &[May::Status, May::ResponseHeaders(&["content-type"])],
         |_, envoy, apisix| envoy.status == 503 && [502, 504].contains(&apisix.status),
+    ),
+    named("request-id-internal", &[May::Headers(&[REQUEST_ID])]),
+    named(
+        "request-id",
+        &[May::Headers(&[REQUEST_ID]), May::ResponseHeaders(&[REQUEST_ID])],
     ),
     named(
         "route-attempt-count",

@@ -24,7 +24,6 @@ const NOT_COMPARED: &[&str] = &[
     "keep-alive",
     "content-length",
     "transfer-encoding",
-    "x-request-id",
     "x-envoy-upstream-service-time",
     echo::ASK,
     strip::ROUTE,

@@ -11,6 +11,7 @@ local _M = {}
 
 --- Stands in for `amesh.plugin.nginx`; what it does is in `response` and, for requests, in `sent`.
 function _M.nginx(request)
+    request.headers = request.headers or {}
     local nginx = {response = {headers = {}}, request = request}
     function nginx.var(_, name) return request.var and request.var[name] end
     function nginx.target() return request.target or "/" end
@@ -46,6 +47,7 @@ function _M.nginx(request)
         return type(value) == "table" and value[1] or value
     end
     function nginx.status() return tostring(nginx.response.status) end
+    function nginx.uuid() return request.uuid or "uuid" end
     function nginx.start_time() return request.time end
     nginx.request_headers = {
         one_line = headers.ONE_REQUEST_LINE,

@@ -25,6 +25,25 @@ local function add(action)
     return {{add = {{name = "server", action = action, value = "r"}}}}
 end
 
+--- The id that an upstream gets, where a client sent that one.
+local function requested(manager, sent)
+    local request = {headers = {["x-request-id"] = sent}}
+    case.run(forward, "rewrite", {manager = manager}, request)
+    local of_answer = {headers = {["x-request-id"] = sent}}
+    case.run(answer, "rewrite", {manager = manager, direct = {status = 404}}, of_answer)
+    equal(of_answer.headers["x-request-id"], request.headers["x-request-id"])
+    return request.headers["x-request-id"]
+end
+
+--- The id that a client is told by a route that takes it away, after a fault.
+local function told(manager, sent)
+    local request = {headers = {["x-request-id"] = sent}, var = {}}
+    local nginx, ctx = case.run(forward, "header_filter", {manager = manager}, request)
+    equal(nginx.response.headers["x-request-id"], manager and nginx.request_header(ctx, "x-request-id"))
+    case.run(response, "header_filter", {headers = {{remove = {"x-request-id"}}}}, request, nginx.response, ctx)
+    return nginx.response.headers["x-request-id"]
+end
+
 local REMOVE = {{remove = {"server"}}}
 local IF_ABSENT = {server = "m", upstream_server = true}
 local PASS = {upstream_server = true}
@@ -60,7 +79,31 @@ return {
         equal(answered(nil, "u")["x-apisix-upstream-status"], nil)
         equal(answered(nil, nil, nil, answer)["x-apisix-upstream-status"], nil)
     end},
+    {"requests without an id get one [SEM-O09]", function()
+        equal(requested(nil), "uuid")
+        equal(requested(nil, ""), "uuid")
+        equal(requested(nil, "c"), "c")
+        equal(requested({request_id = "replace"}, "c"), "uuid")
+        equal(requested({request_id = "keep"}), nil)
+        equal(requested({request_id = "keep"}, "c"), "c")
+    end},
+    {"a request keeps its id for another try", function()
+        local nginx, ctx = case.run(forward, "rewrite", {manager = {request_id = "replace"}}, {headers = {}})
+        equal(nginx.request.headers["x-request-id"], "uuid")
+        nginx.request.uuid = "other"
+        case.run(forward, "rewrite", {manager = {request_id = "replace"}}, nginx.request, nil, ctx)
+        equal(nginx.request.headers["x-request-id"], "uuid")
+    end},
+    {"answers tell the id, whatever the route says", function()
+        equal(told(nil), nil)
+        equal(told({request_id_in_response = true}), "uuid")
+        equal(told({request_id_in_response = true}, "c"), "c")
+        equal(told({request_id_in_response = true, request_id = "keep"}), nil)
+        equal(told({request_id_in_response = true, request_id = "keep"}, "c"), "c")
+        equal(told({request_id_in_response = true, request_id = "replace"}, "c"), "uuid")
+    end},
     {"what is not understood is refused", function()
+        fake.contains(case.refused(forward, {manager = {request_id = "x"}}), "must be replace or keep")
         fake.contains(case.refused(forward, {manager = {via = "x"}}), "manager.via is not known")
         fake.contains(case.refused(answer, {direct = {status = 200}, manager = {server = 1}}), "must be a string")
     end},

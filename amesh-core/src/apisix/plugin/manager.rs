@@ -11,6 +11,22 @@ pub struct Manager {
     /// Whether an upstream's own Server header is passed on.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub upstream_server: bool,
+    /// How requests come by an id; without it, those that have none get one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+    /// Whether answers tell the id.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub request_id_in_response: bool,
+}
+
+/// How requests come by the id in x-request-id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestId {
+    /// Each gets a new one, whatever the client sent.
+    Replace,
+    /// They keep what the client sent, be it nothing.
+    Keep,
 }
 
 impl Manager {

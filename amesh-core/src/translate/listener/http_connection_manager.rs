@@ -75,10 +75,6 @@ pub(crate) static FEATURE: Feature = Feature {
                     "times access logs, which are reported where they are configured",
                 ),
                 unsupported("early_header_mutation_extensions", &HEADERS),
-                irrelevant(
-                    "internal_address_config",
-                    "says whose x-envoy headers Envoy obeys; APISIX obeys nobody's",
-                ),
                 unsupported("via", &HEADERS),
                 unsupported("proxy_100_continue", &EXPECT),
                 irrelevant(
@@ -277,11 +273,11 @@ pub(super) fn http_connection_manager(
         xff_num_trusted_hops,
         original_ip_detection_extensions,
         early_header_mutation_extensions,
-        internal_address_config: _,
+        internal_address_config,
         skip_xff_append,
         via,
         generate_request_id,
-        preserve_external_request_id: _,
+        preserve_external_request_id,
         always_set_request_id_in_response,
         forward_client_cert_details,
         set_current_client_cert_details,
@@ -372,8 +368,12 @@ pub(super) fn http_connection_manager(
     request_id::request_id(
         &Ids {
             generate: generate_request_id.is_none_or(|value| value.value),
+            edge: own_address,
+            internal: internal_address_config.is_some(),
+            preserve_external: preserve_external_request_id,
             in_response: always_set_request_id_in_response,
         },
+        &mut headers,
         at,
         findings,
     );

@@ -1,23 +1,40 @@
 //! `x-request-id`: the name by which a request is known to all who handle it.
+//!
+//! Envoy gives an id to every request that has none. Where it takes the connection's address for the client's it stands at
+//! the edge, and replaces the ids of clients too, unless it is told to preserve them. Amesh's plugins do the same.
+//!
+//! The ids are random UUIDs, as Envoy's are. Envoy packs into a digit of them how their trace is sampled, for other Envoys
+//! to see; that is not done, since nothing is traced.
 
+use crate::apisix::plugin::{Manager, RequestId};
 use crate::feature::{Feature, Message, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::options::Target;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "listener/request_id",
-    summary: "The id of each request, in x-request-id.",
+    summary: "With Amesh's Lua package, requests get an id in x-request-id as Envoy gives it.",
     messages: &[Message {
         name: "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         fields: &[
-            unsupported("generate_request_id", &REQUEST_ID),
+            irrelevant(
+                "internal_address_config",
+                "says whose x-envoy headers Envoy obeys; APISIX obeys nobody's",
+            )
+            .amesh_unsupported(&INTERNAL),
+            unsupported("generate_request_id", &REQUEST_ID)
+                .amesh_exact("amesh-forward.manager.request_id, amesh-answer.manager.request_id"),
             irrelevant(
                 "preserve_external_request_id",
                 "says which request ids Envoy replaces; APISIX replaces none",
+            )
+            .amesh_exact("amesh-forward.manager.request_id, amesh-answer.manager.request_id"),
+            unsupported("always_set_request_id_in_response", &REQUEST_ID).amesh_exact(
+                "amesh-forward.manager.request_id_in_response, amesh-answer.manager.request_id_in_response",
             ),
-            unsupported("always_set_request_id_in_response", &REQUEST_ID),
             irrelevant(
                 "request_id_extension",
-                "makes request ids, which are not carried over, and packs trace sampling into them",
+                "packs into request ids how their trace is sampled, and nothing is traced",
             ),
         ],
     }],
@@ -30,18 +47,55 @@ static REQUEST_ID: Rule = Rule::new(
     Outcome::Ignored,
     "requests get no x-request-id",
     "Envoy gives every request an id and passes it on. APISIX passes on what a client sends.",
-    "use APISIX's request-id plugin",
+    "load Amesh's Lua package; or use APISIX's request-id plugin in a global rule, with the header x-request-id and the \
+     algorithm uuid",
+);
+
+static INTERNAL: Rule = Rule::new(
+    "request-id-internal",
+    Outcome::Ignored,
+    "the ids that internal clients gave their requests are replaced",
+    "At the edge, Envoy replaces x-request-id unless the client's address is an internal one. Amesh's plugins replace it \
+     whatever the address is.",
+    "preserve external ids, if the ids of some clients have to stay",
 );
 
 /// What a connection manager says about the header.
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of Envoy's")]
 pub(super) struct Ids {
     pub(super) generate: bool,
+    /// Whether clients are external.
+    pub(super) edge: bool,
+    /// Whether some of them are internal all the same.
+    pub(super) internal: bool,
+    pub(super) preserve_external: bool,
     pub(super) in_response: bool,
 }
 
 /// Reads what a connection manager says about the header.
-pub(super) fn request_id(ids: &Ids, at: Path<'_>, findings: &Findings) {
-    let Ids { generate, in_response } = ids;
-    findings.add_if(*generate, &REQUEST_ID, at.field("generate_request_id"));
-    findings.add_if(*in_response, &REQUEST_ID, at.field("always_set_request_id_in_response"));
+pub(super) fn request_id(ids: &Ids, headers: &mut Manager, at: Path<'_>, findings: &Findings) {
+    let Ids {
+        generate,
+        edge,
+        internal,
+        preserve_external,
+        in_response,
+    } = *ids;
+    if findings.options().target != Target::Amesh {
+        findings.add_if(generate, &REQUEST_ID, at.field("generate_request_id"));
+        findings.add_if(in_response, &REQUEST_ID, at.field("always_set_request_id_in_response"));
+        return;
+    }
+    let replace = edge && !preserve_external;
+    headers.request_id = match (generate, replace) {
+        (false, _) => Some(RequestId::Keep),
+        (true, true) => Some(RequestId::Replace),
+        (true, false) => None,
+    };
+    findings.add_if(
+        generate && replace && internal,
+        &INTERNAL,
+        at.field("internal_address_config"),
+    );
+    headers.request_id_in_response = in_response;
 }

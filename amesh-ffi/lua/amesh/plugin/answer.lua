@@ -58,6 +58,7 @@ end
 
 
 function _M.rewrite(answer, ctx, nginx)
+    manager.request(answer.manager, ctx, nginx)
     if answer.location then
         local place, status, elsewhere = answer.location(ctx)
         if not place and not elsewhere then

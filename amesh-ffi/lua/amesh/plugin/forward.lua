@@ -85,6 +85,7 @@ end
 
 
 function _M.rewrite(forward, ctx, nginx)
+    manager.request(forward.manager, ctx, nginx)
     local sent = nginx.target(ctx)
     local path = sent
     if forward.form then

@@ -6,7 +6,9 @@ local plugin = require("amesh.plugin")
 
 local _M = {}
 
-local FIELDS = {server = "string?", upstream_server = "boolean?"}
+local FIELDS = {
+    server = "string?", upstream_server = "boolean?", request_id = "string?", request_id_in_response = "boolean?",
+}
 
 
 function _M.compile(conf)
@@ -15,8 +17,30 @@ function _M.compile(conf)
     if wrong then
         return nil, wrong
     end
+    local id = conf.request_id
+    if id and id ~= "replace" and id ~= "keep" then
+        return nil, "manager.request_id must be replace or keep"
+    end
     local upstream = conf.upstream_server
-    return {server = conf.server or not upstream and "envoy" or nil, upstream_server = upstream}
+    return {
+        server = conf.server or not upstream and "envoy" or nil, upstream_server = upstream,
+        new_id = id == "replace", any_id = id ~= "keep", tell_id = conf.request_id_in_response,
+    }
+end
+
+
+--- Gives a request its id.
+function _M.request(manager, ctx, nginx)
+    if not manager.any_id or ctx.amesh_id then
+        return
+    end
+    local id = nginx.request_header(ctx, "x-request-id")
+    if manager.new_id or not id or id == "" then
+        id = nginx.uuid(ctx)
+        nginx.request_headers.set(ctx, "x-request-id", id)
+    end
+    -- Once: another try is of the same request.
+    ctx.amesh_id = id
 end
 
 
@@ -30,6 +54,12 @@ function _M.answer(manager, ctx, nginx)
         name = theirs or name
     end
     nginx.set_response_header("Server", name)
+    if manager.tell_id then
+        -- Who answered for the route, as a fault does, came first.
+        _M.request(manager, ctx, nginx)
+        ctx.amesh_told_id = nginx.request_header(ctx, "x-request-id")
+        nginx.set_response_header("X-Request-Id", ctx.amesh_told_id)
+    end
     -- Envoy does not tell clients whose error it is.
     nginx.set_response_header("X-APISIX-Upstream-Status", nil)
 end
@@ -47,6 +77,9 @@ end
 function _M.after_changes(ctx, nginx)
     if ctx.amesh_server and not nginx.response_header("server") then
         nginx.set_response_header("Server", ctx.amesh_server)
+    end
+    if ctx.amesh_told_id then
+        nginx.set_response_header("X-Request-Id", ctx.amesh_told_id)
     end
 end
 

@@ -10,6 +10,7 @@ local headers = require("amesh.plugin.headers")
 local math_random = math.random
 local ngx = ngx
 local setmetatable = setmetatable
+local tonumber = tonumber
 local tostring = tostring
 local type = type
 
@@ -112,6 +113,20 @@ end
 --- The status of the response, as text.
 function _M.status()
     return tostring(ngx.status)
+end
+
+
+--- A random UUID for a request: nginx's own id of it, written so. APISIX's logs name the request by it from now on.
+function _M.uuid(ctx)
+    local id = ngx.var.request_id
+    -- Version 4, and the variant that a UUID's other digits are for.
+    local variant = ("89ab"):byte(tonumber(id:sub(17, 17), 16) % 4 + 1)
+    local uuid = ("%s-%s-4%s-%c%s-%s"):format(
+        id:sub(1, 8), id:sub(9, 12), id:sub(14, 16), variant, id:sub(18, 20), id:sub(21, 32))
+    if ctx.var.apisix_request_id then
+        ctx.var.apisix_request_id = uuid
+    end
+    return uuid
 end
 
 
