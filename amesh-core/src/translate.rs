@@ -53,6 +53,7 @@ pub(crate) static FEATURES: &[&Feature] = &[
     &http_filter::cors::FEATURE,
     &http_filter::fault::FEATURE,
     &http_filter::rbac::FEATURE,
+    &http_filter::router::FEATURE,
     &http_filter::table::FEATURE,
     &listener::FEATURE,
     &listener::client_address::FEATURE,

@@ -8,6 +8,7 @@ pub(crate) mod cors;
 pub(crate) mod fault;
 mod level;
 pub(crate) mod rbac;
+pub(crate) mod router;
 pub(crate) mod table;
 
 use std::collections::{BTreeMap, HashMap};
@@ -179,7 +180,8 @@ fn carried(config: &Any, at: Path<'_>, findings: &Findings) -> Option<Config> {
 fn one(name: &str, config: &Any, is_optional: bool, at: Path<'_>, findings: &Findings) -> Option<u32> {
     let type_name = table::inner_type(config);
     match filter(&type_name) {
-        Some(Filter::Router | Filter::Inert) => None,
+        Some(Filter::Router) => router::filter(config, at, findings),
+        Some(Filter::Inert) => None,
         Some(Filter::Missed(rule)) => {
             findings.add_with(rule, at, type_name);
             None

@@ -51,8 +51,9 @@ impl Court<'_> {
             Tame::Refused if apisix.status == 400 && told(&"nginx-path") => Ok(BTreeSet::from(["nginx-path"])),
             Tame::As(tame, rules) if rules.iter().all(told) => {
                 let found = differences(spot, request, [envoy, apisix], self.compared, self.target, true);
-                if found.is_empty() {
-                    return Ok(rules.into_iter().collect());
+                if let Ok(mut all) = explained(spot, request, [envoy, apisix], &found, self.findings) {
+                    all.extend(rules);
+                    return Ok(all);
                 }
                 let envoy = &ask(&tame);
                 let spot = Spot::new(self.listener, self.routes, &tame, envoy);

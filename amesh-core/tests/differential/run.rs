@@ -24,7 +24,6 @@ const NOT_COMPARED: &[&str] = &[
     "keep-alive",
     "content-length",
     "transfer-encoding",
-    "x-envoy-upstream-service-time",
     echo::ASK,
     strip::ROUTE,
 ];

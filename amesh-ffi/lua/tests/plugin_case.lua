@@ -47,6 +47,7 @@ function _M.nginx(request)
         return type(value) == "table" and value[1] or value
     end
     function nginx.status() return tostring(nginx.response.status) end
+    function nginx.service_time() return request.took end
     function nginx.uuid() return request.uuid or "uuid" end
     function nginx.start_time() return request.time end
     nginx.request_headers = {

@@ -75,6 +75,17 @@ return {
         equal(answered(IF_ABSENT, "u", add("add_if_absent")).server, "u")
         equal(answered(IF_ABSENT, nil, add("overwrite_if_exists")).server, "m")
     end},
+    {"clients are told how long the upstream took [SEM-O09]", function()
+        local function took(manager, time)
+            local nginx = case.run(forward, "header_filter", {manager = manager}, {took = time, var = {}})
+            return nginx.response.headers["x-envoy-upstream-service-time"]
+        end
+        equal(took(nil, 7), "7")
+        equal(took(nil), nil)
+        equal(took({suppress_envoy_headers = true}, 7), nil)
+        local _, ctx = case.run(forward, "rewrite", {manager = {suppress_envoy_headers = true}}, {})
+        equal(ctx.amesh_suppress, true)
+    end},
     {"what only APISIX tells is not told", function()
         equal(answered(nil, "u")["x-apisix-upstream-status"], nil)
         equal(answered(nil, nil, nil, answer)["x-apisix-upstream-status"], nil)

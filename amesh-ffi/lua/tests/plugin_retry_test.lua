@@ -6,12 +6,13 @@ local equal = fake.equal
 
 
 --- A request that was begun: `again` tells what a try came to and gives what happens then.
-local function begun(conf, headers)
+local function begun(conf, headers, ctx)
     local tries = {upstream_bytes_sent = {}, upstream_response_time = {}, upstream_header_time = {}}
     local nginx = case.nginx({headers = headers or {}, var = {}})
     local made = plugin.of(retry, nginx)
     assert(made.check_schema(conf))
-    local ctx, balancing = {}, false
+    local balancing = false
+    ctx = ctx or {}
     function nginx.in_balancer() return balancing end
     function nginx.connect_timeout() return 10 end
     function nginx.set_tries(_, connect, wait, times) tries.connect, tries.wait, tries.times = connect, wait, times end
@@ -22,6 +23,7 @@ local function begun(conf, headers)
     balancing = true
 
     function tries.sent() return nginx.request.headers["x-envoy-attempt-count"] end
+    function tries.expected() return nginx.request.headers["x-envoy-expected-rq-timeout-ms"] end
     function tries.told()
         made.header_filter(conf, ctx)
         return nginx.response.headers["x-envoy-attempt-count"]
@@ -63,6 +65,19 @@ return {
         equal(tries.again("failed", 504, "120", "0.400"), nil)
         assert(math.abs(tries.wait - 0.2) < 1e-9, "what is left of all")
         equal(tries.again("failed", 504, "120", "0.200"), 504)
+    end},
+    {"an upstream is told how long it may take [SEM-O09]", function()
+        equal(begun({}).expected(), nil)
+        equal(begun({idle_timeout = 1}).expected(), nil)
+        equal(begun({timeout = 0.0001}).expected(), "1")
+        equal(begun({timeout = 15}).expected(), "15000")
+        equal(begun({timeout = 15}, {upgrade = "websocket"}).expected(), "15000")
+        equal(begun({timeout = 15}, nil, {amesh_suppress = true}).expected(), nil)
+        equal(begun({retry = {times = 1, on = {"reset"}, per_try_timeout = 0.4}}).expected(), "400")
+        local tries = begun({timeout = 1, retry = {times = 3, on = {"reset"}, per_try_timeout = 0.7}})
+        equal(tries.expected(), "700")
+        equal(tries.again("failed", 504, "120", "0.700"), nil)
+        equal(tries.expected(), "300")
     end},
     {"a lost connection is no refused one [SEM-T01]", function()
         equal(begun(ISTIO).again("failed", 502, "0", "0.000"), nil)

@@ -17,6 +17,9 @@ pub struct Manager {
     /// Whether answers tell the id.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub request_id_in_response: bool,
+    /// Whether neither upstreams nor clients are told of times in x-envoy headers.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub suppress_envoy_headers: bool,
 }
 
 /// How requests come by the id in x-request-id.

@@ -41,10 +41,6 @@ const fn unsupported(message: &'static str, rule: &'static Rule) -> Extension {
 const TELEMETRY: &str = "only measures requests and tells the peer about the workload";
 
 static EXTENSIONS: &[Extension] = &[
-    irrelevant(
-        "envoy.extensions.filters.http.router.v3.Router",
-        "Envoy's own forwarding, with options for statistics and logs",
-    ),
     irrelevant("envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", TELEMETRY),
     irrelevant("stats.PluginConfig", TELEMETRY),
     irrelevant("io.istio.http.peer_metadata.Config", TELEMETRY),

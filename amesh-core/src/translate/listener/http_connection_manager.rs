@@ -17,7 +17,8 @@ use super::{server_header, upgrade};
 use crate::apisix::plugin::Manager;
 use crate::feature::{Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
-use crate::translate::http_filter::{Configs, http_filters};
+use crate::options::Target;
+use crate::translate::http_filter::{Configs, http_filters, router};
 use crate::translate::route::Serving;
 
 pub(crate) static FEATURE: Feature = Feature {
@@ -397,6 +398,7 @@ pub(super) fn http_connection_manager(
         at,
         findings,
     );
+    headers.suppress_envoy_headers = findings.options().target == Target::Amesh && router::suppresses_headers(&filters);
     let (mut refused, filters) = http_filters(&filters, at, findings);
     for (set, field) in [
         (strip_matching_host_port, "strip_matching_host_port"),

@@ -43,7 +43,8 @@ static REQUEST: Rule = Rule::new(
      -Proto with what APISIX sees of the connection: that replaces what a client wrote into the last three unless \
      `trusted_addresses` names it, also where a redirect depends on the scheme; a `?` with nothing behind it is left out \
      of redirects. They do not get \
-     x-envoy-expected-rq-timeout-ms, x-envoy-decorator-operation, x-envoy-external-address and x-envoy-internal. Clients get APISIX's Server \
+     x-envoy-decorator-operation, x-envoy-external-address and x-envoy-internal, nor without Amesh's Lua package \
+     x-envoy-expected-rq-timeout-ms, and clients not x-envoy-upstream-service-time. Clients get APISIX's Server \
      and X-APISIX-Upstream-Status (with Amesh's Lua package only where no route takes the request, or nginx refuses it), and \
      errors and redirects with APISIX's own text. Unless `nginx_config.http.charset` is \
      `off`, nginx adds `charset=utf-8` to text that has none.",

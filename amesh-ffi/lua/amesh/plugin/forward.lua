@@ -86,6 +86,7 @@ end
 
 function _M.rewrite(forward, ctx, nginx)
     manager.request(forward.manager, ctx, nginx)
+    ctx.amesh_suppress = forward.manager.suppress
     local sent = nginx.target(ctx)
     local path = sent
     if forward.form then
@@ -130,6 +131,7 @@ end
 
 function _M.header_filter(forward, ctx, nginx)
     manager.answer(forward.manager, ctx, nginx)
+    manager.tell_time(forward.manager, nginx)
 end
 
 

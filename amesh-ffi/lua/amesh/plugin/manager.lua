@@ -4,10 +4,13 @@
 
 local plugin = require("amesh.plugin")
 
+local tostring = tostring
+
 local _M = {}
 
 local FIELDS = {
     server = "string?", upstream_server = "boolean?", request_id = "string?", request_id_in_response = "boolean?",
+    suppress_envoy_headers = "boolean?",
 }
 
 
@@ -25,6 +28,7 @@ function _M.compile(conf)
     return {
         server = conf.server or not upstream and "envoy" or nil, upstream_server = upstream,
         new_id = id == "replace", any_id = id ~= "keep", tell_id = conf.request_id_in_response,
+        suppress = conf.suppress_envoy_headers,
     }
 end
 
@@ -62,6 +66,15 @@ function _M.answer(manager, ctx, nginx)
     end
     -- Envoy does not tell clients whose error it is.
     nginx.set_response_header("X-APISIX-Upstream-Status", nil)
+end
+
+
+--- Tells the client how long the upstream took.
+function _M.tell_time(manager, nginx)
+    local time = not manager.suppress and nginx.service_time()
+    if time then
+        nginx.set_response_header("x-envoy-upstream-service-time", tostring(time))
+    end
 end
 
 

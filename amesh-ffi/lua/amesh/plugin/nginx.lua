@@ -7,6 +7,7 @@ local core = require("apisix.core")
 local expr = require("resty.expr.v1")
 local headers = require("amesh.plugin.headers")
 
+local math_floor = math.floor
 local math_random = math.random
 local ngx = ngx
 local setmetatable = setmetatable
@@ -180,6 +181,24 @@ function _M.upstream_answered()
     local times = _M.tries("upstream_header_time")
     local last = times[#times]
     return last ~= nil and last ~= "-"
+end
+
+
+--- How long the upstream took to answer with all tries, in milliseconds; nil where none answered.
+function _M.service_time()
+    local times = ngx.var.upstream_header_time
+    local seconds = tonumber(times)
+    if times and not seconds then
+        local tries = _M.tries("upstream_header_time")
+        seconds = tonumber(tries[#tries])
+        if seconds then
+            local spent = _M.tries("upstream_response_time")
+            for at = 1, #tries - 1 do
+                seconds = seconds + (tonumber(spent[at]) or 0)
+            end
+        end
+    end
+    return seconds and math_floor(seconds * 1000 + 0.5)
 end
 
 

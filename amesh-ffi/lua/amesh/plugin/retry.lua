@@ -7,6 +7,7 @@
 local plugin = require("amesh.plugin")
 
 local ipairs = ipairs
+local math_floor = math.floor
 local math_max = math.max
 local math_min = math.min
 local tonumber = tonumber
@@ -19,6 +20,7 @@ local _M = {
 }
 
 local ATTEMPTS = "x-envoy-attempt-count"
+local EXPECTED = "x-envoy-expected-rq-timeout-ms"
 
 -- What nginx is told where nothing is bounded: a day.
 local NO_LIMIT = 86400
@@ -72,10 +74,6 @@ end
 
 -- The time for all tries together; nil for no limit.
 local function total(policy, ctx, nginx)
-    if nginx.request_header(ctx, "Upgrade") then
-        -- Envoy counts from the end of the request, which such a connection does not have.
-        return nil
-    end
     if policy.grpc_max and (nginx.request_header(ctx, "Content-Type") or ""):find("^application/grpc") then
         local asked = grpc_timeout(ctx, nginx)
         if policy.grpc_max == 0 then
@@ -90,6 +88,16 @@ end
 local function set_waits(policy, left, connect)
     local wait = math_min(left or NO_LIMIT, policy.per_try or NO_LIMIT, policy.idle or NO_LIMIT)
     return math_max(0.001, math_min(connect, wait)), math_max(0.001, wait)
+end
+
+
+-- Tells the upstream how long it may take, where there is a limit.
+local function tell(policy, left, ctx, nginx)
+    local one = policy.per_try
+    local expected = one and left and math_min(one, left) or one or left
+    if expected and not ctx.amesh_suppress then
+        nginx.request_headers.set(ctx, EXPECTED, tostring(math_max(1, math_floor(expected * 1000 + 0.5))))
+    end
 end
 
 
@@ -109,6 +117,11 @@ end
 
 local function first(policy, ctx, nginx)
     local left = total(policy, ctx, nginx)
+    tell(policy, left, ctx, nginx)
+    if nginx.request_header(ctx, "Upgrade") then
+        -- Envoy counts from the end of the request, which such a connection does not have.
+        left = nil
+    end
     ctx.amesh_total = left
     local connect, wait = set_waits(policy, left, nginx.connect_timeout(ctx))
     nginx.set_tries(ctx, connect, wait, policy.times)
@@ -136,6 +149,7 @@ local function again(policy, ctx, nginx)
     if left and left <= 0 then
         return nginx.fail(504)
     end
+    tell(policy, left, ctx, nginx)
     local connect, wait = set_waits(policy, left, nginx.connect_timeout(ctx))
     nginx.set_timeouts(connect, wait)
 end
