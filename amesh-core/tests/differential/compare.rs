@@ -14,7 +14,7 @@ use crate::named::{self, Aspect};
 use crate::requests::Request;
 use crate::seen::{ECHO, Seen};
 use crate::strip::ROUTE;
-use crate::{host, tame};
+use crate::{host, own, tame};
 
 /// The values of each header, names in lower case.
 type Headers = BTreeMap<String, Vec<String>>;
@@ -325,7 +325,7 @@ pub(crate) fn differences(
     {
         found.insert(Aspect::Body);
     }
-    found.retain(|aspect| !named::is_own(aspect, target, request, [envoy, apisix]));
+    found.retain(|aspect| !own::is_own(aspect, target, request, [envoy, apisix]));
     if spelled {
         // What repeats the request as it was sent repeats another one to Envoy.
         let path = request.target.split('?').next().unwrap_or_default();
@@ -364,6 +364,7 @@ pub(crate) fn explained(
     [envoy, apisix]: [&Answer; 2],
     differences: &BTreeSet<Aspect>,
     findings: &[Finding],
+    target: Target,
 ) -> Result<BTreeSet<&'static str>, BTreeSet<Aspect>> {
     let changed = changed_headers(spot.routes);
     let mut left = differences.clone();
@@ -385,7 +386,7 @@ pub(crate) fn explained(
             }
             continue;
         }
-        for named in named::of(finding.rule.name) {
+        for named in named::of(finding.rule.name, target) {
             if (named.when)(request, envoy, apisix) && differences.iter().any(|aspect| named.covers(aspect, &changed)) {
                 rules.insert(named.rule);
                 left.retain(|aspect| !named.covers(aspect, &changed));

@@ -42,7 +42,7 @@ impl Court<'_> {
                 .filter(here)
                 .any(|finding| finding.rule.name == *rule)
         };
-        let as_it_is = explained(spot, request, [envoy, apisix], &found, self.findings);
+        let as_it_is = explained(spot, request, [envoy, apisix], &found, self.findings, self.target);
         if as_it_is.is_ok() {
             return as_it_is;
         }
@@ -51,7 +51,7 @@ impl Court<'_> {
             Tame::Refused if apisix.status == 400 && told(&"nginx-path") => Ok(BTreeSet::from(["nginx-path"])),
             Tame::As(tame, rules) if rules.iter().all(told) => {
                 let found = differences(spot, request, [envoy, apisix], self.compared, self.target, true);
-                if let Ok(mut all) = explained(spot, request, [envoy, apisix], &found, self.findings) {
+                if let Ok(mut all) = explained(spot, request, [envoy, apisix], &found, self.findings, self.target) {
                     all.extend(rules);
                     return Ok(all);
                 }
@@ -60,7 +60,7 @@ impl Court<'_> {
                 let mut found = differences(spot, &tame, [envoy, apisix], self.compared, self.target, true);
                 // What is rewritten of a path or host is rewritten as it was sent.
                 found.retain(|aspect| !is_rewritten(aspect, [envoy, apisix]));
-                explained(spot, &tame, [envoy, apisix], &found, self.findings).map(|mut all| {
+                explained(spot, &tame, [envoy, apisix], &found, self.findings, self.target).map(|mut all| {
                     all.extend(rules);
                     all
                 })

@@ -27,6 +27,7 @@ mod made;
 mod merge;
 mod named;
 mod namespace;
+mod own;
 mod policy;
 mod requests;
 mod run;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use amesh_core::Target;
 
 use crate::compare::Answer;
+use crate::own::{CONTROL, EXPECTED, FORWARDED, NGINX, REQUEST_ID, TOOK};
 use crate::requests::Request;
 
 /// An aspect of an exchange.
@@ -86,6 +87,8 @@ pub(crate) struct Named {
     pub(crate) rule: &'static str,
     may: &'static [May],
     pub(crate) when: fn(&Request, &Answer, &Answer) -> bool,
+    /// Whether Amesh's Lua package makes up for it.
+    native: bool,
 }
 
 impl Named {
@@ -100,151 +103,28 @@ const fn named(rule: &'static str, may: &'static [May]) -> Named {
         rule,
         may,
         when: |_, _, _| true,
+        native: false,
     }
+}
+
+/// Only without Amesh's Lua package.
+const fn native(named: Named) -> Named {
+    Named { native: true, ..named }
 }
 
 const fn when(rule: &'static str, may: &'static [May], when: fn(&Request, &Answer, &Answer) -> bool) -> Named {
-    Named { rule, may, when }
+    Named {
+        rule,
+        may,
+        when,
+        native: false,
+    }
 }
 
 /// What a finding of that rule may change.
-pub(crate) fn of(rule: &str) -> impl Iterator<Item = &'static Named> {
-    NAMED.iter().filter(move |named| named.rule == rule)
-}
-
-/// Where a request came from, as each proxy says it.
-const FORWARDED: &[&str] = &[
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-real-ip",
-];
-
-/// What Envoy tells workloads of itself.
-const ENVOYS: &[&str] = &["x-envoy-decorator-operation", EXPECTED, "x-envoy-external-address"];
-
-const REQUEST_ID: &str = "x-request-id";
-
-/// How long an upstream may take, and how long it took.
-const EXPECTED: &str = "x-envoy-expected-rq-timeout-ms";
-const TOOK: &str = "x-envoy-upstream-service-time";
-
-/// Whether an aspect is what each proxy says of itself, whatever it is told: the rule `nginx-request` says so once for each
-/// connection manager. Exchanges that differ in nothing else are equal. What a client sent is not a proxy's own.
-/// With Amesh's Lua package the answers of routes say what Envoy's do.
-pub(crate) fn is_own(aspect: &Aspect, target: Target, request: &Request, [envoy, apisix]: [&Answer; 2]) -> bool {
-    let packaged = target == Target::Amesh && !is_routeless(request, apisix);
-    match aspect {
-        // Each proxy makes ids of its own.
-        Aspect::Header(name) if name == REQUEST_ID => {
-            let made = |answer: &Answer| {
-                let values = answer.seen.as_ref().and_then(|seen| seen.headers.get(REQUEST_ID));
-                values.is_some_and(|values| values.iter().all(|value| is_uuid(value)))
-            };
-            made(envoy) && made(apisix)
-        }
-        Aspect::ResponseHeader(name) if name == REQUEST_ID => {
-            // Where a workload was asked, it saw the same.
-            let made = |answer: &Answer| {
-                let told = answer.headers.get(REQUEST_ID);
-                let seen = answer.seen.as_ref().map(|seen| seen.headers.get(REQUEST_ID));
-                told.is_some_and(|told| told.iter().all(|value| is_uuid(value))) && seen.is_none_or(|seen| seen == told)
-            };
-            is_routeless(request, apisix) || made(envoy) && made(apisix)
-        }
-        // Only Envoy tells that a client is an internal one.
-        Aspect::Header(name) if name == "x-envoy-internal" => {
-            let tells = |answer: &Answer| answer.seen.as_ref().is_some_and(|seen| seen.headers.contains_key(name));
-            tells(envoy) && !tells(apisix)
-        }
-        // A further try has less time, by how long the others took.
-        Aspect::Header(name) if name == EXPECTED && packaged => {
-            let tells = |answer: &Answer| {
-                answer
-                    .seen
-                    .as_ref()
-                    .is_some_and(|seen| is_number(seen.headers.get(EXPECTED)))
-            };
-            envoy.attempts > 1 && tells(envoy) && tells(apisix)
-        }
-        Aspect::Header(name) => {
-            let sent = |(header, _): &(String, String)| header.eq_ignore_ascii_case(name);
-            (FORWARDED.contains(&name.as_str()) || ENVOYS.contains(&name.as_str())) && !request.headers.iter().any(sent)
-        }
-        // No two requests take the same time.
-        Aspect::ResponseHeader(name) if name == TOOK => {
-            !packaged || is_number(envoy.headers.get(TOOK)) && is_number(apisix.headers.get(TOOK))
-        }
-        Aspect::ResponseHeader(name) if name == "server" => {
-            if packaged {
-                return false;
-            }
-            let says = |answer: &Answer, start: &str| {
-                let values = answer.headers.get("server").map_or(&[] as &[String], Vec::as_slice);
-                values.iter().all(|value| value.starts_with(start))
-            };
-            (says(envoy, "envoy") || says(envoy, "istio-envoy"))
-                && (says(apisix, "APISIX") || says(apisix, "openresty"))
-        }
-        Aspect::ResponseHeader(name) if name == "x-apisix-upstream-status" => !packaged,
-        // A cookie that is made for a client holds a number of its own.
-        Aspect::ResponseHeader(name) if name == "set-cookie" => {
-            let made = |answer: &Answer| {
-                answer
-                    .headers
-                    .get(name)
-                    .map(|lines| lines.iter().map(|line| without_number(line)).collect())
-            };
-            let of_envoy: Option<Vec<String>> = made(envoy);
-            of_envoy.is_some() && of_envoy == made(apisix)
-        }
-        // Errors and redirects that both give by themselves have texts of their own.
-        Aspect::ResponseHeader(name) if name == "content-type" => {
-            let own = envoy.status >= 300 && envoy.status == apisix.status && !envoy.echoed && !apisix.echoed;
-            own && !(packaged && apisix.status < 500)
-        }
-        // What repeats the id.
-        Aspect::ResponseHeader(name) => {
-            let told = |answer: &Answer| {
-                let id = answer.seen.as_ref()?.headers.get(REQUEST_ID)?.first()?;
-                let values = answer.headers.get(name)?.iter();
-                is_uuid(id).then(|| values.map(|value| value.replace(id, "")).collect::<Vec<_>>())
-            };
-            told(envoy).is_some() && told(envoy) == told(apisix)
-        }
-        _ => false,
-    }
-}
-
-/// Whether no route answered: APISIX says that there is none, or nginx that it does not understand the request.
-fn is_routeless(request: &Request, apisix: &Answer) -> bool {
-    let told = request.method == "HEAD" || apisix.body.contains("Route Not Found");
-    !apisix.echoed && apisix.status == 404 && told || is_nginx(apisix)
-}
-
-/// Whether a header is there with a number.
-fn is_number(values: Option<&Vec<String>>) -> bool {
-    values.is_some_and(|values| values.iter().all(|value| value.parse::<u64>().is_ok()))
-}
-
-/// Whether a text is a random UUID, in which Envoy may tell that a request is traced.
-fn is_uuid(text: &str) -> bool {
-    let sizes: Vec<usize> = text.split('-').map(str::len).collect();
-    let digits = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
-    sizes == [8, 4, 4, 4, 12]
-        && digits
-        && b"49ab".contains(&text.as_bytes()[14])
-        && b"89ab".contains(&text.as_bytes()[19])
-}
-
-/// A cookie without the number in quotes.
-fn without_number(cookie: &str) -> String {
-    let mut parts = cookie.splitn(3, '"');
-    match [parts.next(), parts.next(), parts.next()] {
-        [Some(name), Some(number), Some(rest)] if number.len() == 16 => format!("{name}{rest}"),
-        _ => cookie.to_owned(),
-    }
+pub(crate) fn of(rule: &str, target: Target) -> impl Iterator<Item = &'static Named> {
+    let here = move |named: &&Named| named.rule == rule && !(named.native && target == Target::Amesh);
+    NAMED.iter().filter(here)
 }
 
 /// What tells workloads of a trace.
@@ -300,8 +180,13 @@ fn is_not_found(_: &Request, _: &Answer, apisix: &Answer) -> bool {
     !apisix.echoed && (apisix.status == 404 || is_nginx(apisix))
 }
 
+/// Whether the answer to a request that says how it came is a redirect.
+fn is_redirected_by_scheme(request: &Request, envoy: &Answer, apisix: &Answer) -> bool {
+    has(request, "x-forwarded-proto") && [envoy, apisix].iter().any(|answer| (300..400).contains(&answer.status))
+}
+
 /// Whether nginx refused a request before APISIX saw it.
-fn is_nginx(apisix: &Answer) -> bool {
+pub(crate) fn is_nginx(apisix: &Answer) -> bool {
     let server = apisix.headers.get("server");
     apisix.status == 400 && server.is_some_and(|server| *server == ["openresty"])
 }
@@ -311,7 +196,7 @@ const LATE: &[May] = &[
     May::Status,
     May::Cluster,
     May::Attempts,
-    May::ResponseHeaders(&["content-type", "x-echo"]),
+    May::ResponseHeaders(&["content-type", "x-echo", TOOK]),
 ];
 
 /// Whether an answer came too late, for a route that has a limit.
@@ -340,7 +225,8 @@ static NAMED: &[Named] = &[
             May::Headers(&[REQUEST_ID]),
         ],
     ),
-    named("client-address", &[May::Headers(FORWARDED)]),
+    native(named("client-address", &[May::Headers(FORWARDED)])),
+    named("client-address", &[May::Headers(NGINX)]),
     named("direct-response-body", &[May::Body]),
     when("endpoint-drop-overload", &[May::All], |_, envoy, _| {
         envoy.headers.contains_key("x-envoy-drop-overload")
@@ -363,13 +249,15 @@ static NAMED: &[Named] = &[
     named("lb-subset", &[May::Shares]),
     when("listener-catch-all", &[May::All], is_not_found),
     when("filter-chain-needs-redirect", &[May::All], is_not_found),
-    named("nginx-request", &[May::Headers(FORWARDED)]),
+    native(named(
+        "nginx-request",
+        &[May::Headers(FORWARDED), May::Headers(CONTROL)],
+    )),
+    named("nginx-request", &[May::Headers(NGINX)]),
     // A route whose own path is not normalized looks at the request line as it was sent.
     when("nginx-path", LATE, |request, _, _| request.target.contains("/../")),
     // The scheme is that of the connection, whatever a client says.
-    when("nginx-request", &[May::All], |request, envoy, apisix| {
-        has(request, "x-forwarded-proto") && [envoy, apisix].iter().any(|answer| (300..400).contains(&answer.status))
-    }),
+    native(when("nginx-request", &[May::All], is_redirected_by_scheme)),
     // A question mark with nothing behind it is no query to nginx.
     when("nginx-request", &[May::Location], |request, envoy, apisix| {
         let cut = envoy.location.as_ref().and_then(|location| location.strip_suffix('?'));
@@ -382,7 +270,10 @@ static NAMED: &[Named] = &[
         &[May::Status, May::ResponseHeaders(&["content-type"])],
         |_, envoy, apisix| envoy.status == 503 && [502, 504].contains(&apisix.status),
     ),
-    named("request-id-internal", &[May::Headers(&[REQUEST_ID])]),
+    named(
+        "internal-clients",
+        &[May::Headers(&[REQUEST_ID]), May::Headers(CONTROL)],
+    ),
     named(
         "request-id",
         &[May::Headers(&[REQUEST_ID]), May::ResponseHeaders(&[REQUEST_ID])],

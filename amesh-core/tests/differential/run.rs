@@ -181,7 +181,7 @@ impl<'a> Asked<'a> {
             };
             let left = draw(&mut self.envoy);
             let (answer, _) = send(&mut self.envoy, request, case);
-            for (target, (_, name, ..)) in TARGETS.iter().enumerate() {
+            for (target, (kind, name, ..)) in TARGETS.iter().enumerate() {
                 let right = draw(&mut self.apisix[target]);
                 let (other, _) = send(&mut self.apisix[target], request, case);
                 let score = scores.of.entry((feature.to_owned(), name)).or_default();
@@ -191,7 +191,7 @@ impl<'a> Asked<'a> {
                     let spot = Spot::new(&door.listener, &door.routes, request, &answer);
                     let found = BTreeSet::from([Aspect::Shares]);
                     let findings = &case.translated[target].findings;
-                    crate::compare::explained(spot, request, [&answer, &other], &found, findings)
+                    crate::compare::explained(spot, request, [&answer, &other], &found, findings, *kind)
                 };
                 count(score, verdict, || {
                     format!(

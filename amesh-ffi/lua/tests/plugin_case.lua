@@ -48,6 +48,7 @@ function _M.nginx(request)
     end
     function nginx.status() return tostring(nginx.response.status) end
     function nginx.service_time() return request.took end
+    function nginx.all_request_headers() return request.headers end
     function nginx.uuid() return request.uuid or "uuid" end
     function nginx.start_time() return request.time end
     nginx.request_headers = {

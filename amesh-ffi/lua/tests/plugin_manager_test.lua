@@ -35,6 +35,17 @@ local function requested(manager, sent)
     return request.headers["x-request-id"]
 end
 
+--- The headers that an upstream gets, where APISIX has written its own of how a request came.
+local function passed_on(manager, sent, kept)
+    local headers = {["x-forwarded-proto"] = "http", ["x-forwarded-host"] = "a", ["x-forwarded-port"] = "80"}
+    for name, value in pairs(sent) do
+        headers[name] = value
+    end
+    kept.remote_addr = "127.0.0.9"
+    case.run(forward, "rewrite", {manager = manager}, {headers = headers, var = kept})
+    return headers
+end
+
 --- The id that a client is told by a route that takes it away, after a fault.
 local function told(manager, sent)
     local request = {headers = {["x-request-id"] = sent}, var = {}}
@@ -75,6 +86,43 @@ return {
         equal(answered(IF_ABSENT, "u", add("add_if_absent")).server, "u")
         equal(answered(IF_ABSENT, nil, add("overwrite_if_exists")).server, "m")
     end},
+    {"inside, what a client says of how it came is passed on [SEM-O09]", function()
+        local got = passed_on(nil, {["x-envoy-decorator-operation"] = "o", ["x-envoy-external-address"] = "10.0.0.1"}, {
+            original_x_forwarded_proto = "https", original_x_forwarded_host = "first", original_x_forwarded_port = "",
+            original_forwarded = "for=10.0.0.1",
+        })
+        equal(got["x-forwarded-proto"], "https")
+        equal(got["x-forwarded-host"], "first")
+        equal(got["x-forwarded-port"], nil)
+        equal(got.forwarded, "for=10.0.0.1")
+        equal(got["x-envoy-decorator-operation"], "o")
+        equal(got["x-envoy-external-address"], "10.0.0.1")
+    end},
+    {"at the edge nothing of that is believed [SEM-O09]", function()
+        local got = passed_on({edge = 0}, {["x-envoy-decorator-operation"] = "o", ["x-envoy-external-address"] = "10.0.0.1"},
+            {original_x_forwarded_proto = "https", original_x_forwarded_host = "first"})
+        equal(got["x-forwarded-proto"], "http")
+        equal(got["x-forwarded-host"], "first")
+        equal(got["x-envoy-decorator-operation"], nil)
+        equal(got["x-envoy-external-address"], "127.0.0.9")
+    end},
+    {"but by as many proxies as are trusted", function()
+        local sent = {["x-forwarded-for"] = "10.0.0.1, 10.0.0.2"}
+        local got = passed_on({edge = 2}, sent, {original_x_forwarded_proto = "https"})
+        equal(got["x-forwarded-proto"], "https")
+        equal(got["x-envoy-external-address"], "10.0.0.1")
+        equal(passed_on({edge = 3}, {["x-forwarded-for"] = "10.0.0.1"}, {})["x-envoy-external-address"], "127.0.0.9")
+    end},
+    {"no client tells the proxy what to do [SEM-O10]", function()
+        for _, manager in ipairs({{}, {edge = 0}}) do
+            local got = passed_on(manager, {["x-envoy-internal"] = "true", ["x-envoy-retry-on"] = "5xx", ["x-envoy-a"] = "b",
+                ["x-envoy-expected-rq-timeout-ms"] = "1"}, {})
+            equal(got["x-envoy-internal"], nil)
+            equal(got["x-envoy-retry-on"], nil)
+            equal(got["x-envoy-expected-rq-timeout-ms"], nil)
+            equal(got["x-envoy-a"], "b")
+        end
+    end},
     {"clients are told how long the upstream took [SEM-O09]", function()
         local function took(manager, time)
             local nginx = case.run(forward, "header_filter", {manager = manager}, {took = time, var = {}})
@@ -94,15 +142,19 @@ return {
         equal(requested(nil), "uuid")
         equal(requested(nil, ""), "uuid")
         equal(requested(nil, "c"), "c")
-        equal(requested({request_id = "replace"}, "c"), "uuid")
+        equal(requested({edge = 0}, "c"), "uuid")
+        equal(requested({edge = 1}, "c"), "uuid")
+        equal(requested({edge = 0, request_id = "add"}, "c"), "c")
+        equal(requested({edge = 0, request_id = "add"}), "uuid")
+        equal(requested({edge = 0, request_id = "keep"}, "c"), "c")
         equal(requested({request_id = "keep"}), nil)
         equal(requested({request_id = "keep"}, "c"), "c")
     end},
     {"a request keeps its id for another try", function()
-        local nginx, ctx = case.run(forward, "rewrite", {manager = {request_id = "replace"}}, {headers = {}})
+        local nginx, ctx = case.run(forward, "rewrite", {manager = {edge = 0}}, {headers = {}})
         equal(nginx.request.headers["x-request-id"], "uuid")
         nginx.request.uuid = "other"
-        case.run(forward, "rewrite", {manager = {request_id = "replace"}}, nginx.request, nil, ctx)
+        case.run(forward, "rewrite", {manager = {edge = 0}}, nginx.request, nil, ctx)
         equal(nginx.request.headers["x-request-id"], "uuid")
     end},
     {"answers tell the id, whatever the route says", function()
@@ -111,10 +163,10 @@ return {
         equal(told({request_id_in_response = true}, "c"), "c")
         equal(told({request_id_in_response = true, request_id = "keep"}), nil)
         equal(told({request_id_in_response = true, request_id = "keep"}, "c"), "c")
-        equal(told({request_id_in_response = true, request_id = "replace"}, "c"), "uuid")
+        equal(told({request_id_in_response = true, edge = 0}, "c"), "uuid")
     end},
     {"what is not understood is refused", function()
-        fake.contains(case.refused(forward, {manager = {request_id = "x"}}), "must be replace or keep")
+        fake.contains(case.refused(forward, {manager = {request_id = "x"}}), "must be add or keep")
         fake.contains(case.refused(forward, {manager = {via = "x"}}), "manager.via is not known")
         fake.contains(case.refused(answer, {direct = {status = 200}, manager = {server = 1}}), "must be a string")
     end},

@@ -23,6 +23,8 @@ mod mesh;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../../../amesh-core/tests/differential/named.rs"]
 mod named;
+#[path = "../../../amesh-core/tests/differential/own.rs"]
+mod own;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../../../amesh-xds/tests/support/plane.rs"]
 mod plane;

@@ -5,13 +5,19 @@ use serde::Serialize;
 /// The plugin's configuration. Times are in seconds; what is absent is not bounded.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct AmeshRetry {
-    /// For all tries together.
+    /// For all tries together, which upstreams are told of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<f64>,
+    /// For all tries together, which upstreams are not told of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_timeout: Option<f64>,
     /// The most that a client may ask for in `grpc-timeout`, which then takes the place of `timeout`; 0 for whatever it
     /// asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grpc_timeout_max: Option<f64>,
+    /// Whether upstreams are not told of that.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub grpc_stream_timeout: bool,
     /// Without a byte in either direction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_timeout: Option<f64>,

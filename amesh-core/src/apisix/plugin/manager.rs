@@ -11,7 +11,10 @@ pub struct Manager {
     /// Whether an upstream's own Server header is passed on.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub upstream_server: bool,
-    /// How requests come by an id; without it, those that have none get one.
+    /// Where clients are not believed: how many proxies before this one are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edge: Option<u32>,
+    /// How requests come by an id; without it each gets a new one at the edge, and elsewhere those that have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<RequestId>,
     /// Whether answers tell the id.
@@ -26,8 +29,8 @@ pub struct Manager {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestId {
-    /// Each gets a new one, whatever the client sent.
-    Replace,
+    /// Those that have none get one, also at the edge.
+    Add,
     /// They keep what the client sent, be it nothing.
     Keep,
 }

@@ -148,8 +148,8 @@ static HEADERS: Rule = Rule::new(
     "connection-manager-headers",
     Outcome::Ignored,
     "headers that Envoy adds to every request or response are not added",
-    "A connection manager can add headers about itself (Via, Proxy-Status, X-Forwarded-Port and others). APISIX adds \
-     X-Real-IP and X-Forwarded-For, -Proto, -Host and -Port of its own.",
+    "A connection manager can add headers about itself (Via, Proxy-Status, X-Forwarded-Port and others). APISIX adds those \
+     of its own that the rule `nginx-request` tells of.",
     "nothing, unless an application reads the header",
 );
 
@@ -370,7 +370,6 @@ pub(super) fn http_connection_manager(
         &Ids {
             generate: generate_request_id.is_none_or(|value| value.value),
             edge: own_address,
-            internal: internal_address_config.is_some(),
             preserve_external: preserve_external_request_id,
             in_response: always_set_request_id_in_response,
         },
@@ -382,9 +381,11 @@ pub(super) fn http_connection_manager(
         &Trust {
             own_address,
             hops: xff_num_trusted_hops,
+            internal: internal_address_config.is_some(),
             detection: !original_ip_detection_extensions.is_empty(),
             skip_append: skip_xff_append,
         },
+        &mut headers,
         at,
         findings,
     );

@@ -39,15 +39,15 @@ static REQUEST: Rule = Rule::new(
      compares each value alone (before 1.39: joined by `,`). nginx drops headers with unusual names, and refuses some \
      requests with 400 that Envoy serves: an empty Host, two Host headers, a Host with two dots at its end. Where no \
      connection to an upstream comes about, the answer is 502, or 504 when the time to connect ran out; Envoy says 503.\n\n\
-     Each proxy says of itself what the other does not. Upstreams get X-Real-IP and X-Forwarded-For, -Host, -Port and \
-     -Proto with what APISIX sees of the connection: that replaces what a client wrote into the last three unless \
-     `trusted_addresses` names it, also where a redirect depends on the scheme; a `?` with nothing behind it is left out \
-     of redirects. They do not get \
-     x-envoy-decorator-operation, x-envoy-external-address and x-envoy-internal, nor without Amesh's Lua package \
-     x-envoy-expected-rq-timeout-ms, and clients not x-envoy-upstream-service-time. Clients get APISIX's Server \
-     and X-APISIX-Upstream-Status (with Amesh's Lua package only where no route takes the request, or nginx refuses it), and \
-     errors and redirects with APISIX's own text. Unless `nginx_config.http.charset` is \
-     `off`, nginx adds `charset=utf-8` to text that has none.",
+     Each proxy says of itself what the other does not. Upstreams get X-Real-IP, and X-Forwarded-For with the address that \
+     APISIX sees. With Amesh's Lua package they get no more than that; without it also X-Forwarded-Host, -Port and -Proto \
+     with what APISIX sees of the connection, which replaces what a client wrote there unless `trusted_addresses` names it, \
+     also where a redirect depends on the scheme, and the x-envoy headers that Envoy lets no client set. A `?` with nothing \
+     behind it is left out of redirects. Upstreams do not get x-envoy-decorator-operation and x-envoy-internal, nor without \
+     the package x-envoy-external-address and x-envoy-expected-rq-timeout-ms; clients do not get \
+     x-envoy-upstream-service-time then, but APISIX's Server and X-APISIX-Upstream-Status, which with the package come only \
+     where no route takes the request, or nginx refuses it. Errors and redirects have APISIX's own text. Unless \
+     `nginx_config.http.charset` is `off`, nginx adds `charset=utf-8` to text that has none.",
     "nothing, unless clients send such requests",
 );
 

@@ -17,11 +17,6 @@ pub(crate) static FEATURE: Feature = Feature {
     messages: &[Message {
         name: "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         fields: &[
-            irrelevant(
-                "internal_address_config",
-                "says whose x-envoy headers Envoy obeys; APISIX obeys nobody's",
-            )
-            .amesh_unsupported(&INTERNAL),
             unsupported("generate_request_id", &REQUEST_ID)
                 .amesh_exact("amesh-forward.manager.request_id, amesh-answer.manager.request_id"),
             irrelevant(
@@ -51,23 +46,12 @@ static REQUEST_ID: Rule = Rule::new(
      algorithm uuid",
 );
 
-static INTERNAL: Rule = Rule::new(
-    "request-id-internal",
-    Outcome::Ignored,
-    "the ids that internal clients gave their requests are replaced",
-    "At the edge, Envoy replaces x-request-id unless the client's address is an internal one. Amesh's plugins replace it \
-     whatever the address is.",
-    "preserve external ids, if the ids of some clients have to stay",
-);
-
 /// What a connection manager says about the header.
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of Envoy's")]
 pub(super) struct Ids {
     pub(super) generate: bool,
     /// Whether clients are external.
     pub(super) edge: bool,
-    /// Whether some of them are internal all the same.
-    pub(super) internal: bool,
     pub(super) preserve_external: bool,
     pub(super) in_response: bool,
 }
@@ -77,7 +61,6 @@ pub(super) fn request_id(ids: &Ids, headers: &mut Manager, at: Path<'_>, finding
     let Ids {
         generate,
         edge,
-        internal,
         preserve_external,
         in_response,
     } = *ids;
@@ -86,16 +69,12 @@ pub(super) fn request_id(ids: &Ids, headers: &mut Manager, at: Path<'_>, finding
         findings.add_if(in_response, &REQUEST_ID, at.field("always_set_request_id_in_response"));
         return;
     }
-    let replace = edge && !preserve_external;
-    headers.request_id = match (generate, replace) {
-        (false, _) => Some(RequestId::Keep),
-        (true, true) => Some(RequestId::Replace),
-        (true, false) => None,
+    headers.request_id = if !generate {
+        Some(RequestId::Keep)
+    } else if edge && preserve_external {
+        Some(RequestId::Add)
+    } else {
+        None
     };
-    findings.add_if(
-        generate && replace && internal,
-        &INTERNAL,
-        at.field("internal_address_config"),
-    );
     headers.request_id_in_response = in_response;
 }

@@ -208,9 +208,20 @@ fn retry(policy: &RetryPolicy, at: Path<'_>, findings: &Findings) -> Option<Retr
     }
     // Which requests those headers let through is not known.
     let any = retriable_request_headers.is_empty() && (!on.is_empty() || !statuses.is_empty()) && times > 0;
-    any.then(|| Retry {
+    let per_try_timeout = per_try_timeout.as_ref().and_then(limit);
+    if !any {
+        // The first try has its limit all the same.
+        return per_try_timeout.map(|limit| Retry {
+            times: 0,
+            per_try_timeout: Some(limit),
+            on: Vec::new(),
+            statuses: Vec::new(),
+            other_hosts: None,
+        });
+    }
+    Some(Retry {
         times,
-        per_try_timeout: per_try_timeout.as_ref().and_then(limit),
+        per_try_timeout,
         on: on.into_iter().collect(),
         statuses: statuses.into_iter().collect(),
         other_hosts: other_hosts(retry_host_predicate, *host_selection_retry_max_attempts),

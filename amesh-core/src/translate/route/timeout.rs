@@ -108,8 +108,12 @@ const LONGEST_CONNECT: f64 = 10.0;
 pub(super) struct Limits {
     /// For everything, in seconds.
     total: Option<f64>,
+    /// For everything too, but no concern of upstreams.
+    stream: Option<f64>,
     idle: Option<f64>,
     grpc_max: Option<f64>,
+    /// Whether that is no concern of upstreams.
+    grpc_stream: bool,
 }
 
 pub(super) fn limits(action: &RouteAction, at: Path<'_>, findings: &Findings) -> Limits {
@@ -147,10 +151,11 @@ pub(super) fn limits(action: &RouteAction, at: Path<'_>, findings: &Findings) ->
         let at = at.field("max_stream_duration");
         if let Some(most) = max_stream_duration.as_ref().filter(|most| is_some(most)) {
             findings.add(rule, at.field("max_stream_duration"));
-            limits.total = shorter(limits.total, limit(most));
+            limits.stream = limit(most);
         }
         if let Some(most) = grpc_timeout_header_max {
             limits.grpc(most, "grpc_timeout_header_max", at, findings);
+            limits.grpc_stream = limits.grpc_max.is_some();
         }
     }
     limits
@@ -171,7 +176,7 @@ impl Limits {
 
     /// The timeout of APISIX's own route; none where the upstream's own will do.
     pub(super) fn native(self) -> Option<Timeout> {
-        let total = self.total;
+        let total = shorter(self.total, self.stream);
         let wait = shorter(total, self.idle)?;
         Some(Timeout {
             connect: shorter(total, Some(LONGEST_CONNECT)).unwrap_or(LONGEST_CONNECT),
@@ -184,7 +189,9 @@ impl Limits {
     pub(super) fn amesh(self) -> AmeshRetry {
         AmeshRetry {
             timeout: self.total,
+            stream_timeout: self.stream,
             grpc_timeout_max: self.grpc_max,
+            grpc_stream_timeout: self.grpc_stream,
             idle_timeout: self.idle,
             ..AmeshRetry::default()
         }

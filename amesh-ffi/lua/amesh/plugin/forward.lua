@@ -86,6 +86,7 @@ end
 
 function _M.rewrite(forward, ctx, nginx)
     manager.request(forward.manager, ctx, nginx)
+    manager.forward(forward.manager, ctx, nginx)
     ctx.amesh_suppress = forward.manager.suppress
     local sent = nginx.target(ctx)
     local path = sent

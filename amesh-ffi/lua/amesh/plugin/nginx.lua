@@ -149,6 +149,14 @@ _M.response_headers = {
     get = function(_, name) return ngx.header[name] end,
     set = function(_, name, value) ngx.header[name] = value end,
 }
+
+
+--- The headers of the request, by their names in lower case.
+function _M.all_request_headers(ctx)
+    return core.request.headers(ctx)
+end
+
+
 --- All lines of a header of the request, by its name in lower case.
 function _M.request_header_lines(ctx, name)
     local value = core.request.headers(ctx)[name]

@@ -31,8 +31,8 @@ local UNITS = {H = 3600, M = 60, S = 1, m = 1e-3, u = 1e-6, n = 1e-9}
 
 function _M.compile(conf)
     local wrong = plugin.wrong(conf, {
-        timeout = "number?", grpc_timeout_max = "number?", idle_timeout = "number?", retry = "table?",
-        attempt_count = "boolean?", attempt_count_in_response = "boolean?",
+        timeout = "number?", stream_timeout = "number?", grpc_timeout_max = "number?", grpc_stream_timeout = "boolean?",
+        idle_timeout = "number?", retry = "table?", attempt_count = "boolean?", attempt_count_in_response = "boolean?",
     }, "amesh-retry")
     if not wrong and conf.retry then
         wrong = plugin.wrong(conf.retry, {
@@ -43,7 +43,8 @@ function _M.compile(conf)
         return nil, wrong
     end
     local policy = {
-        timeout = conf.timeout, grpc_max = conf.grpc_timeout_max, idle = conf.idle_timeout, times = 0,
+        timeout = conf.timeout, stream = conf.stream_timeout, idle = conf.idle_timeout, times = 0,
+        grpc_max = conf.grpc_timeout_max, grpc_stream = conf.grpc_stream_timeout,
         counts = conf.attempt_count, tells = conf.attempt_count_in_response,
     }
     if conf.retry then
@@ -72,16 +73,19 @@ local function grpc_timeout(ctx, nginx)
 end
 
 
--- The time for all tries together; nil for no limit.
+-- The time for all tries together, and how much of it upstreams are told of; nil for no limit.
 local function total(policy, ctx, nginx)
     if policy.grpc_max and (nginx.request_header(ctx, "Content-Type") or ""):find("^application/grpc") then
-        local asked = grpc_timeout(ctx, nginx)
-        if policy.grpc_max == 0 then
-            return asked
+        local limit = grpc_timeout(ctx, nginx)
+        if policy.grpc_max ~= 0 then
+            limit = math_min(limit or policy.grpc_max, policy.grpc_max)
         end
-        return math_min(asked or policy.grpc_max, policy.grpc_max)
+        if policy.grpc_stream then
+            return limit, policy.timeout
+        end
+        return limit, limit
     end
-    return policy.timeout
+    return policy.stream and math_min(policy.stream, policy.timeout or policy.stream) or policy.timeout, policy.timeout
 end
 
 
@@ -116,8 +120,9 @@ end
 
 
 local function first(policy, ctx, nginx)
-    local left = total(policy, ctx, nginx)
-    tell(policy, left, ctx, nginx)
+    local left, told = total(policy, ctx, nginx)
+    tell(policy, told, ctx, nginx)
+    ctx.amesh_told = told
     if nginx.request_header(ctx, "Upgrade") then
         -- Envoy counts from the end of the request, which such a connection does not have.
         left = nil
@@ -145,11 +150,12 @@ local function again(policy, ctx, nginx)
     if not wanted then
         return nginx.fail(status)
     end
-    local left = ctx.amesh_total and ctx.amesh_total - spent(nginx)
+    local used = spent(nginx)
+    local left = ctx.amesh_total and ctx.amesh_total - used
     if left and left <= 0 then
         return nginx.fail(504)
     end
-    tell(policy, left, ctx, nginx)
+    tell(policy, ctx.amesh_told and ctx.amesh_told - used, ctx, nginx)
     local connect, wait = set_waits(policy, left, nginx.connect_timeout(ctx))
     nginx.set_timeouts(connect, wait)
 end
