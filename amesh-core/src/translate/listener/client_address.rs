@@ -53,6 +53,7 @@ static INTERNAL: Rule = Rule::new(
 );
 
 /// What a connection manager says about the client's address.
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of Envoy's")]
 pub(super) struct Trust {
     /// Whether it is that of the connection.
     pub(super) own_address: bool,
