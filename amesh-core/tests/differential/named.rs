@@ -8,6 +8,7 @@ use amesh_core::Target;
 use crate::compare::Answer;
 use crate::own::{CONTROL, EXPECTED, FORWARDED, NGINX, REQUEST_ID, TOOK};
 use crate::requests::Request;
+use crate::tame;
 
 /// An aspect of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +84,7 @@ impl May {
 }
 
 /// What a rule may change, where the two answers are like that: Envoy's and APISIX's.
+#[derive(Clone, Copy)]
 pub(crate) struct Named {
     pub(crate) rule: &'static str,
     may: &'static [May],
@@ -199,6 +201,9 @@ const LATE: &[May] = &[
     May::ResponseHeaders(&["content-type", "x-echo", TOOK]),
 ];
 
+/// What differs where one of two routes took a request, or one took it and none did.
+const SERVED: &[May] = LATE;
+
 /// Whether an answer came too late, for a route that has a limit.
 fn is_late(_: &Request, envoy: &Answer, apisix: &Answer) -> bool {
     envoy.status == 504
@@ -255,9 +260,29 @@ static NAMED: &[Named] = &[
     )),
     named("nginx-request", &[May::Headers(NGINX)]),
     // A route whose own path is not normalized looks at the request line as it was sent.
-    when("nginx-path", LATE, |request, _, _| request.target.contains("/../")),
+    when("nginx-path", SERVED, |request, _, _| request.target.contains("/../")),
+    when("path-escaped-slashes", &[May::All], |request, envoy, _| {
+        let path = request.path().to_ascii_lowercase();
+        [307, 400].contains(&envoy.status) && ["%2f", "%5c"].iter().any(|slash| path.contains(slash))
+    }),
+    when("route-path-forms", SERVED, |request, _, _| {
+        !tame::is_plain(request.path())
+    }),
+    when("route-path-forms", &[May::Target], |request, _, _| {
+        !tame::is_plain(request.path())
+    }),
     // The scheme is that of the connection, whatever a client says.
     native(when("nginx-request", &[May::All], is_redirected_by_scheme)),
+    // Where a virtual host wants TLS it is still.
+    when("nginx-request", &[May::All], |request, envoy, apisix| {
+        let to_https = |answer: &Answer| {
+            answer
+                .location
+                .as_ref()
+                .is_some_and(|place| place.starts_with("https://"))
+        };
+        has(request, "x-forwarded-proto") && to_https(envoy) != to_https(apisix)
+    }),
     // A question mark with nothing behind it is no query to nginx.
     when("nginx-request", &[May::Location], |request, envoy, apisix| {
         let cut = envoy.location.as_ref().and_then(|location| location.strip_suffix('?'));
@@ -322,9 +347,11 @@ static NAMED: &[Named] = &[
     when("cors-origin", &[May::All], is_preflight),
     when("fault-by-header", &[May::All], is_fault),
     when("fault-condition", &[May::All], is_fault),
+    named("fault-condition", &[May::Shares]),
     when("fault-unrouted", &[May::All], |_, envoy, apisix| {
         !envoy.echoed && apisix.status == 404
     }),
+    named("fault-unrouted", &[May::Shares]),
     when("fault-upstream-cluster", &[May::All], is_fault),
     named("fault-upstream-cluster", &[May::Shares]),
     when("fault-with-answer", &[May::All], is_fault),
@@ -332,6 +359,7 @@ static NAMED: &[Named] = &[
     when("http-filter-of-member", &[May::All], is_fault),
     named("http-filter-of-member", &[May::Shares]),
     when("http-filter-differs", &[May::All], is_fault),
+    named("http-filter-differs", &[May::Shares]),
     named("fault-body", &[May::Body]),
     named(
         "fault-grpc-status",

@@ -11,7 +11,7 @@ use envoy_types::pb::google::protobuf::Duration;
 
 use super::client_address::{self, Trust};
 use super::client_certificate::{self, Forwarding};
-use super::nginx::{self, PATH};
+use super::nginx::{self, PATH, SLASHES};
 use super::request_id::{self, Ids};
 use super::{server_header, upgrade};
 use crate::apisix::plugin::Manager;
@@ -83,11 +83,11 @@ pub(crate) static FEATURE: Feature = Feature {
                     "says how an address is written in headers and logs",
                 ),
                 approximate("normalize_path", "nginx normalizes every path", &PATH)
-                    .amesh_approximate("amesh-forward.path.normalize", &PATH),
+                    .amesh_exact("amesh-forward.path.normalize, amesh_path_normalized in route.vars[]"),
                 approximate("merge_slashes", "nginx merges slashes in every path", &PATH)
-                    .amesh_approximate("amesh-forward.path.merge_slashes", &PATH),
+                    .amesh_exact("amesh-forward.path.merge_slashes, amesh_path_merged in route.vars[]"),
                 approximate("path_with_escaped_slashes_action", "nginx decodes every path", &PATH)
-                    .amesh_approximate("amesh-forward.path.escaped_slashes", &PATH),
+                    .amesh_approximate("amesh-forward.path.escaped_slashes", &SLASHES),
                 unsupported("local_reply_config", &LOCAL_REPLY),
                 unsupported("strip_matching_host_port", &STRIP_HOST),
                 unsupported("strip_any_host_port", &STRIP_HOST),
@@ -95,7 +95,7 @@ pub(crate) static FEATURE: Feature = Feature {
                     "stream_error_on_invalid_http_message",
                     "says how a connection goes on after a request that nginx refuses with 400",
                 ),
-                unsupported("path_normalization_options", &PATH),
+                irrelevant("path_normalization_options", "Envoy does not implement it"),
                 unsupported("strip_trailing_host_dot", &STRIP_HOST),
                 unsupported("proxy_status_config", &HEADERS),
                 irrelevant(

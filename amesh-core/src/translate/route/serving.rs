@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::path::FORMS;
 use crate::apisix::plugin::{Manager, PathForm};
 use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::options::Target;
 
 pub(crate) static HEADERS_DIFFER: Rule = Rule::new(
     "connection-manager-headers-differ",
@@ -47,12 +49,15 @@ impl Serving {
     /// What connection managers that use the same routes do with their requests; `None` where there are none.
     pub(crate) fn shared<'a>(mut all: impl Iterator<Item = &'a Self>, findings: &Findings) -> Option<Self> {
         let first = all.next()?;
-        let mut differ = false;
+        let (mut headers, mut paths) = (false, false);
         let shared = all.fold(first.clone(), |shared, other| {
-            differ |= shared.manager != other.manager;
+            headers |= other.manager != first.manager;
+            paths |= other.path != first.path;
             shared.and(other)
         });
-        findings.add_if(differ, &HEADERS_DIFFER, Path::root());
+        findings.add_if(headers, &HEADERS_DIFFER, Path::root());
+        let amesh = findings.options().target == Target::Amesh;
+        findings.add_if(amesh && paths, &FORMS, Path::root());
         Some(shared)
     }
 

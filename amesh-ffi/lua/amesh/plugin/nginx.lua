@@ -6,6 +6,7 @@ local copy = require("amesh.plugin.copy")
 local core = require("apisix.core")
 local expr = require("resty.expr.v1")
 local headers = require("amesh.plugin.headers")
+local paths = require("amesh.path")
 
 local math_floor = math.floor
 local math_random = math.random
@@ -16,6 +17,9 @@ local tostring = tostring
 local type = type
 
 local _M = {}
+
+-- Routes with plugins of this package have conditions on these.
+paths.register(core.ctx.register_var)
 
 
 --- A variable of nginx or of APISIX.
@@ -63,12 +67,6 @@ end
 function _M.replace_all(text, pattern, put)
     local replaced, _, err = ngx.re.gsub(text, pattern, put, "jo")
     return replaced, err
-end
-
-
---- A path that nginx has read, as it may be sent.
-function _M.escape(path)
-    return ngx.escape_uri(path, 0)
 end
 
 
