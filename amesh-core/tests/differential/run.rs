@@ -180,7 +180,12 @@ impl<'a> Asked<'a> {
                 counts
             };
             let left = draw(&mut self.envoy);
-            let (answer, _) = send(&mut self.envoy, request, case);
+            // Faults name no route, and a fault was not all that was answered.
+            let mut asked = (0..20).map(|_| send(&mut self.envoy, request, case).0);
+            let names = |answer: &Answer| answer.headers.contains_key(strip::ROUTE);
+            let answer = asked
+                .find(names)
+                .unwrap_or_else(|| send(&mut self.envoy, request, case).0);
             for (target, (kind, name, ..)) in TARGETS.iter().enumerate() {
                 let right = draw(&mut self.apisix[target]);
                 let (other, _) = send(&mut self.apisix[target], request, case);

@@ -57,8 +57,14 @@ local REPLACED = {
 }
 
 
+-- For all routes that say nothing.
+local DEFAULT = {server = "envoy", any_id = true}
+
+
 function _M.compile(conf)
-    conf = conf or {}
+    if not conf then
+        return DEFAULT
+    end
     local wrong = plugin.wrong(conf, FIELDS, "manager")
     if wrong then
         return nil, wrong
