@@ -44,6 +44,7 @@ pub(crate) static FEATURES: &[&Feature] = &[
     &cluster::load_balancing::FEATURE,
     &cluster::outlier_detection::FEATURE,
     &cluster::protocol::FEATURE,
+    &cluster::slow_start::FEATURE,
     &cluster::transport_socket::FEATURE,
     &crate::dump::FEATURE,
     &endpoint::FEATURE,

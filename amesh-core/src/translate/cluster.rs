@@ -17,6 +17,7 @@ pub(crate) mod http2;
 pub(crate) mod load_balancing;
 pub(crate) mod outlier_detection;
 pub(crate) mod protocol;
+pub(crate) mod slow_start;
 pub(crate) mod transport_socket;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
