@@ -42,6 +42,7 @@ pub(crate) static FEATURES: &[&Feature] = &[
     &cluster::health_check::FEATURE,
     &cluster::http2::FEATURE,
     &cluster::load_balancing::FEATURE,
+    &cluster::original_dst::FEATURE,
     &cluster::outlier_detection::FEATURE,
     &cluster::protocol::FEATURE,
     &cluster::slow_start::FEATURE,

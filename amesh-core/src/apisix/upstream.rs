@@ -61,6 +61,10 @@ pub enum Balancer {
     /// `key`: how many are drawn, how much a request in flight weighs, and maybe what [`Balancer::SlowStart`] has.
     #[serde(rename = "amesh_least_request")]
     LeastRequest,
+    /// Amesh's own: the address that the client's redirected connection was meant for, whatever the nodes are. `key`: the port,
+    /// if it is another one.
+    #[serde(rename = "amesh_original_dst")]
+    OriginalDst,
     /// Amesh's own: a node drawn at random.
     #[serde(rename = "amesh_random")]
     Random,

@@ -17,7 +17,6 @@ use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
 use crate::translate::endpoint::{Balances, Hashing};
 
-use super::discovery::ORIGINAL_DST;
 use super::slow_start::{SLOW_START, slow_start};
 
 pub(crate) const FEATURE: Feature = Feature {
@@ -32,7 +31,6 @@ pub(crate) const FEATURE: Feature = Feature {
                 unsupported("lb_subset_config", &SUBSET),
                 unsupported("ring_hash_lb_config", &TUNING).amesh_exact("upstream.key"),
                 unsupported("maglev_lb_config", &TUNING).amesh_exact("upstream.key"),
-                unsupported("original_dst_lb_config", &ORIGINAL_DST),
                 approximate("least_request_lb_config", "upstream.type", &LEAST_REQUEST).amesh_exact("upstream.key"),
                 approximate("round_robin_lb_config", "upstream.type", &SLOW_START).amesh_exact("upstream.type"),
                 unsupported("load_balancing_policy", &EXTENSION),
@@ -170,7 +168,7 @@ pub(crate) struct Balancing {
 }
 
 impl Balancing {
-    const fn by(balancer: Balancer) -> Self {
+    pub(super) const fn by(balancer: Balancer) -> Self {
         Self {
             balancer,
             key: None,
@@ -232,7 +230,8 @@ pub(crate) fn balancing(settings: Settings<'_>, at: Path<'_>, findings: &Finding
                 findings,
             );
         }
-        Some(LbConfig::OriginalDstLbConfig(_)) => findings.add(&ORIGINAL_DST, at.field("original_dst_lb_config")),
+        // Read with the type of the cluster.
+        Some(LbConfig::OriginalDstLbConfig(_)) => {}
     }
     let at = at.field("lb_policy");
     match policy {
