@@ -228,6 +228,9 @@ static NAMED: &[Named] = &[
         &[
             May::ResponseHeaders(&["server", REQUEST_ID]),
             May::Headers(&[REQUEST_ID]),
+            May::Headers(CONTROL),
+            May::Headers(FORWARDED),
+            May::Location,
         ],
     ),
     native(named("client-address", &[May::Headers(FORWARDED)])),

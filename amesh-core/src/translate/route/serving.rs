@@ -10,10 +10,10 @@ use crate::options::Target;
 pub(crate) static HEADERS_DIFFER: Rule = Rule::new(
     "connection-manager-headers-differ",
     Outcome::Approximated,
-    "listeners with the same routes name themselves or requests in different ways",
-    "What a connection manager does to headers that are not its routes' (Server, x-request-id) becomes part of each \
-     route. Where several connection managers use a route configuration and do not do the same, the routes do what one of \
-     them does.",
+    "listeners with the same routes do different things to headers of their own",
+    "What a connection manager does to headers that are not its routes' (its name in Server, ids of requests, what clients \
+     say of themselves) becomes part of each route. Where several connection managers use a route configuration and do not \
+     do the same, the routes do what one of them does: one that believes clients least.",
     "configure the connection managers alike, or give each a route configuration of its own",
 );
 
@@ -77,7 +77,20 @@ impl Serving {
                 escaped_slashes: self.path.escaped_slashes.max(other.path.escaped_slashes),
             },
             client_hop: self.client_hop.filter(|_| self.client_hop == other.client_hop),
-            manager: self.manager.min(other.manager.clone()),
+            manager: less_trusting(self.manager, other.manager.clone()),
         }
+    }
+}
+
+/// The one that believes clients less.
+fn less_trusting(one: Option<Arc<Manager>>, other: Option<Arc<Manager>>) -> Option<Arc<Manager>> {
+    let trust = |manager: &Option<Arc<Manager>>| {
+        let edge = manager.as_ref().and_then(|manager| manager.edge);
+        (edge.is_none(), edge)
+    };
+    if (trust(&other), &other) < (trust(&one), &one) {
+        other
+    } else {
+        one
     }
 }
