@@ -169,7 +169,6 @@ pub(crate) fn upstream(
         at,
         findings,
     );
-    circuit_breaker::circuit_breakers(circuit_breakers.as_ref(), at, findings);
     health_check::health_checks(health_checks, *close_connections_on_host_health_failure, at, findings);
     let checks = outlier_detection
         .as_ref()
@@ -200,6 +199,7 @@ pub(crate) fn upstream(
         at,
         findings,
     );
+    let labels = circuit_breaker::labels(circuit_breakers.as_ref(), &protocol, at, findings);
     let refused = protocol.refused || extension::refused(filters, upstream_config.as_ref(), at, findings);
 
     let sockets = transport_socket::Sockets::of(
@@ -238,6 +238,7 @@ pub(crate) fn upstream(
     Upstream {
         id: Id::of(name),
         name: Some(short(name)).filter(|name| !name.is_empty()),
+        labels,
         balancer: balancing.balancer,
         key: balancing.key,
         scheme: match (protocol.speaks, tls) {
@@ -260,6 +261,7 @@ pub(crate) fn no_nodes(name: &str) -> Upstream {
     Upstream {
         id: Id::of(name),
         name: Some(short(name)).filter(|name| !name.is_empty()),
+        labels: None,
         balancer: Balancer::RoundRobin,
         key: None,
         scheme: Scheme::Http,

@@ -1,5 +1,6 @@
 --- A plugin as APISIX runs it, with a request and a response of the test's own.
 
+local counts = require("amesh.counts")
 local headers = require("amesh.plugin.headers")
 local condition = require("amesh.plugin.condition")
 local pcre = require("router.pcre")
@@ -78,6 +79,11 @@ function _M.nginx(request)
         return type(value) == "table" and value or {value}
     end
     function nginx.in_balancer() return false end
+    function nginx.upstream() return request.upstream end
+    function nginx.forget_checker(ctx) ctx.up_checker = nil end
+    local counted = counts.new({dict = request.dict or fake.dict(), pid = 1, alive = function() return true end})
+    function nginx.counts() return counted end
+    nginx.log_error = fake.log().error
     function nginx.connection() return request.client, request.server end
     function nginx.balancer() return request.balancer end
     function nginx.upstream_answered() return not request.failed end

@@ -4,6 +4,7 @@
 -- further tries are still to be set, and before the others in nginx's balancer phase. nginx goes to the next try after
 -- every failure that `proxy_next_upstream` names. What the policy of the route would not have tried again ends there.
 
+local limit = require("amesh.plugin.limit")
 local plugin = require("amesh.plugin")
 
 local ipairs = ipairs
@@ -129,7 +130,7 @@ local function again(policy, ctx, nginx)
     local failure, status = last_try(nginx)
     local wanted = policy.times > 0
         and (failure == "status" and policy.statuses[status] or policy.on[failure])
-    if not wanted then
+    if not wanted or not limit.may_retry(ctx, nginx) then
         return nginx.fail(status)
     end
     local left = ctx.amesh_total and ctx.amesh_total - spent(nginx)
