@@ -3,6 +3,7 @@
 local counts = require("amesh.counts")
 local headers = require("amesh.plugin.headers")
 local condition = require("amesh.plugin.condition")
+local lines = require("amesh.lines")
 local pcre = require("router.pcre")
 local plugin = require("amesh.plugin")
 local fake = require("fake")
@@ -83,6 +84,9 @@ function _M.nginx(request)
     function nginx.forget_checker(ctx) ctx.up_checker = nil end
     local counted = counts.new({dict = request.dict or fake.dict(), pid = 1, alive = function() return true end})
     function nginx.counts() return counted end
+    local waiting = lines.new(function() error("nothing waits here") end)
+    function nginx.lines() return waiting end
+    function nginx.conf_of() return nil end
     nginx.log_error = fake.log().error
     function nginx.connection() return request.client, request.server end
     function nginx.balancer() return request.balancer end

@@ -64,9 +64,9 @@ static LIMIT: Rule = Rule {
     summary: "a limit on connections, requests or retries of a cluster is not enforced",
     explanation: "\
 Envoy answers 503 with x-envoy-overloaded when a cluster has too many connections, waiting requests, requests in flight \
-or retries. An upstream of APISIX has no such limit: all requests are sent. Amesh's package limits requests in flight and \
-retries of a cluster, but not what each endpoint gets, the number of connection pools, connections of HTTP/2 that take any \
-number of requests, nor connections for which any number of requests may wait.
+or retries. An upstream of APISIX has no such limit: all requests are sent. Amesh's package limits what a cluster has in flight \
+and its retries, but not the connections of each endpoint, the number of connection pools, the retries within an interval, \
+nor connections of HTTP/2 that take any number of requests, as they do unless max_concurrent_streams says otherwise.
 
 Istio writes 4294967295 where nothing is configured, which means no limit and is not reported. Where a cluster has no \
 thresholds for the priority of a route, Envoy's own defaults of 1024 requests and 3 retries are not enforced, nor reported.",
@@ -76,16 +76,18 @@ thresholds for the priority of a route, Envoy's own defaults of 1024 requests an
 static WAITING: Rule = Rule {
     name: "circuit-breaker-waiting",
     outcome: Outcome::Approximated,
-    summary: "requests that Envoy would let wait for a connection are sent at once",
+    summary: "requests wait for their turn with the cluster, not for a connection to an endpoint",
     explanation: "\
 When a cluster has as many connections as it may, Envoy lets so many requests wait for one as max_pending_requests says, and \
-answers 503 to others. Amesh's package lets as many requests be in flight as may have a connection or wait, sends them all at \
-once, and answers 503 to others: what is refused is the same, and an upstream may see max_pending_requests more at a time. \
-Envoy also counts as waiting what comes before a new connection is there; that is not counted.
+answers 503 to others. Amesh's package counts requests in flight in place of connections: of a cluster with HTTP/1.1 as many \
+as it may have connections are sent, as many as may wait do, and others get Envoy's answer.
 
-A worker thread of Envoy gives each endpoint at least one connection, whatever the limit. One connection for each endpoint \
-is what is counted, as with one thread. Limits are those of one APISIX, with all its workers.",
-    advice: "count max_pending_requests in where an upstream bears only so many requests at a time",
+Envoy lets requests wait for a connection to the endpoint that was chosen for them, in the order in which they came. The package \
+lets them wait for the cluster, and within a worker of nginx in that order; what becomes free in another worker is seen within \
+10 ms. Envoy also counts as waiting what comes before a new connection is there; that is not counted. A worker thread of \
+Envoy gives each endpoint at least one connection, whatever the limit; here each endpoint has one, as with one thread. Copies \
+of requests do not wait: as many more are sent as might. Limits are those of one APISIX, with all its workers.",
+    advice: "none is needed",
 };
 
 /// Envoy's limits where thresholds do not say.
@@ -169,13 +171,11 @@ impl Limits {
                 (Some(least), Some(percent))
             }
         };
-        let pending = finite(max_pending_requests.as_ref(), UNSET);
-        // Without a bound on what waits for them, or on what they take, connections refuse nothing.
-        let bound = pending.and(connections.0);
         Self {
-            connections: bound.and_then(|_| finite(max_connections.as_ref(), UNSET)),
+            // A connection that takes any number of requests bounds none.
+            connections: connections.0.and_then(|_| finite(max_connections.as_ref(), UNSET)),
             streams: connections.0.unwrap_or(1),
-            pending,
+            pending: finite(max_pending_requests.as_ref(), UNSET),
             requests: finite(max_requests.as_ref(), UNSET),
             retries,
             retry_percent,
@@ -259,8 +259,6 @@ fn differences(thresholds: &Thresholds, connections: Connections, at: Path<'_>, 
         let at = at.field("max_connections");
         if connections.0.is_none() {
             findings.add_with(&LIMIT, at, format!("{most}, of HTTP/2"));
-        } else if finite(thresholds.max_pending_requests.as_ref(), UNSET).is_none() {
-            findings.add_with(&LIMIT, at, format!("{most}, for which any number of requests may wait"));
         } else {
             findings.add(&WAITING, at);
         }

@@ -4,9 +4,11 @@
 --
 --     connections=1,streams=1,pending=1,requests=5,retries=3,retry-percent=20
 --
--- Each part may be absent, which is no limit. `streams` are the requests that a connection takes at a time, one unless said.
--- `retries` with `retry-percent` is the least, and the part of the requests in flight the most where that is more.
+-- Each part may be absent, which is no limit. `streams` are the requests that a connection takes at a time, one unless
+-- said; `pending` requests may wait for one. `retries` with `retry-percent` is the least that may be further tries, and the
+-- part of the requests the most where that is more.
 
+local deadline = require("amesh.plugin.deadline")
 local local_reply = require("amesh.plugin.local_reply")
 local plugin = require("amesh.plugin")
 
@@ -56,20 +58,21 @@ end
 _M.parse = parse
 
 
---- How many requests there may be in flight; nil for any number.
+--- How many requests may be with the upstream at a time; nil for any number.
 --
 -- An endpoint without a connection gets one, whatever the limit. A request that finds all connections taken waits for one;
 -- one that has a connection and is one too many does not.
+-- @return whether others may wait
 function _M.most(limits, nodes)
     if limits.pending == 0 then
         -- A first connection has to be waited for too.
-        return 0
+        return 0, false
     end
     local on_connections = limits.connections and math_max(limits.connections, nodes) * (limits.streams or 1)
     if limits.requests and not (on_connections and on_connections <= limits.requests) then
-        return limits.requests
+        return limits.requests, false
     end
-    return on_connections and on_connections + limits.pending
+    return on_connections, on_connections ~= nil
 end
 
 
@@ -89,6 +92,7 @@ local function limits_of(limit, upstream, nginx)
         if stated then
             stated.name = upstream.id .. limit.suffix
             stated.retry_name = "retries " .. stated.name
+            stated.waiting_name = "waiting " .. stated.name
         elseif err then
             nginx.log_error("amesh: limits of upstream ", upstream.id, " are not enforced: ", err)
         end
@@ -99,16 +103,10 @@ local function limits_of(limit, upstream, nginx)
 end
 
 
--- Counts one more request in flight, if that is of interest.
--- @return whether there may be one more
--- @return whether it was counted, and has to be given back
-local function enter(limits, upstream, nginx)
-    -- Nodes that a name stands for may be others each time.
-    local most = _M.most(limits, #upstream.nodes) or limits["retry-percent"] and math_huge
-    if not most then
-        return true, false
-    end
-    return nginx.counts():take(limits.name, most)
+-- One less in flight, and whoever waits first may look.
+local function done(name, nginx)
+    nginx.counts():give(name)
+    nginx.lines():call(name)
 end
 
 
@@ -122,28 +120,98 @@ local function refuse(ctx, nginx)
 end
 
 
+local function leave(ctx, limits, nginx)
+    local place = ctx.amesh_place
+    ctx.amesh_place = nil
+    nginx.lines():leave(place)
+    if place.counted then
+        nginx.counts():give(limits.waiting_name)
+    end
+end
+
+
+-- Waits for its turn.
+-- @return true where it has come, false where there are too many that wait, nil where it took too long
+-- @return whether the request was counted, and has to be given back
+local function await(limits, most, ctx, nginx)
+    local counts, lines = nginx.counts(), nginx.lines()
+    local waits, counted = true, false
+    if limits.pending then
+        waits, counted = counts:take(limits.waiting_name, limits.pending)
+    end
+    if not waits then
+        return false
+    end
+    local began = nginx.now()
+    local retry = nginx.conf_of(ctx, "amesh-retry")
+    local total = retry and deadline.total(retry, ctx, nginx) or math_huge
+    local place = lines:join(limits.name)
+    place.counted = counted
+    -- A client that leaves ends the request in the middle of this.
+    ctx.amesh_place = place
+    local taken, waited
+    repeat
+        local first = lines:wait(place, total - (waited or 0))
+        waited = nginx.now() - began
+        if first then
+            taken, counted = counts:take(limits.name, most)
+        end
+    until taken or waited >= total
+    leave(ctx, limits, nginx)
+    ctx.amesh_waited = waited
+    return taken or nil, counted
+end
+
+
 function _M.before_proxy(limit, ctx, nginx)
     local upstream = nginx.upstream(ctx)
     local limits = limits_of(limit, upstream, nginx)
     if not limits then
         return nil
     end
-    local taken, counted = enter(limits, upstream, nginx)
-    if not taken then
-        return refuse(ctx, nginx)
+    -- Nodes that a name stands for may be others each time.
+    local most, waits = _M.most(limits, #upstream.nodes)
+    -- A part of what is in flight is known only where that is counted.
+    most = most or limits["retry-percent"] and math_huge
+    ctx.amesh_limits = limits
+    if not most then
+        return nil
     end
-    ctx.amesh_limits, ctx.amesh_in_flight = limits, counted
+    local taken, counted = false, false
+    if not waits or nginx.lines():is_empty(limits.name) then
+        taken, counted = nginx.counts():take(limits.name, most)
+    end
+    if not taken and waits then
+        taken, counted = await(limits, most, ctx, nginx)
+    end
+    if taken then
+        ctx.amesh_in_flight = counted
+    elseif taken == false then
+        return refuse(ctx, nginx)
+    else
+        nginx.forget_checker(ctx)
+        ctx.amesh_attempts = 1
+        return local_reply.send(nginx, ctx, 504, "upstream request timeout")
+    end
 end
 
 
---- Whether a copy of a request may be sent to an upstream, and what to call when it is done, if anything.
+--- Whether a copy of a request may be sent to an upstream, and what to call when it is done, if anything. Copies do not
+-- wait: as many more may be with the upstream as might.
 function _M.admit_copy(upstream, nginx)
     local limits = limits_of(DEFAULT, upstream, nginx)
-    if not limits then
+    local most, waits
+    if limits then
+        most, waits = _M.most(limits, #upstream.nodes)
+    end
+    if not most then
         return true
     end
-    local taken, counted = enter(limits, upstream, nginx)
-    return taken, counted and function() nginx.counts():give(limits.name) end or nil
+    if waits then
+        most = most + (limits.pending or math_huge)
+    end
+    local taken, counted = nginx.counts():take(limits.name, most)
+    return taken, counted and function() done(limits.name, nginx) end or nil
 end
 
 
@@ -156,7 +224,8 @@ function _M.may_retry(ctx, nginx)
     end
     local counts = nginx.counts()
     if limits["retry-percent"] then
-        most = math_max(most, floor(counts:of(limits.name) * limits["retry-percent"] / 100))
+        local requests = counts:of(limits.name) + counts:of(limits.waiting_name)
+        most = math_max(most, floor(requests * limits["retry-percent"] / 100))
     end
     if ctx.amesh_retrying then
         -- The try before is over.
@@ -173,9 +242,12 @@ function _M.log(_, ctx, nginx)
     local limits = ctx.amesh_limits
     if limits then
         ctx.amesh_limits = nil
+        if ctx.amesh_place then
+            leave(ctx, limits, nginx)
+        end
         if ctx.amesh_in_flight then
             ctx.amesh_in_flight = nil
-            nginx.counts():give(limits.name)
+            done(limits.name, nginx)
         end
         if ctx.amesh_retrying then
             ctx.amesh_retrying = nil

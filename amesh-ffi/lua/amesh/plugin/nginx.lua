@@ -8,7 +8,9 @@ local counts = require("amesh.counts")
 local expr = require("resty.expr.v1")
 local headers = require("amesh.plugin.headers")
 local limit = require("amesh.plugin.limit")
+local lines = require("amesh.lines")
 local process = require("ngx.process")
+local semaphore = require("ngx.semaphore")
 
 local io_open = io.open
 local math_random = math.random
@@ -240,6 +242,32 @@ function _M.counts()
         counted = counts.new({dict = dict, pid = ngx.worker.pid(), alive = alive})
     end
     return counted
+end
+
+
+local waiting
+--- Who waits for its turn, in this worker.
+function _M.lines()
+    if not waiting then
+        waiting = lines.new(semaphore.new)
+    end
+    return waiting
+end
+
+
+--- The time, in seconds.
+_M.now = ngx.now
+
+
+--- What another plugin of the request's route is told; nil where there is none of that name.
+function _M.conf_of(ctx, name)
+    local plugins = ctx.plugins
+    for index = 1, #plugins, 2 do
+        if plugins[index].name == name then
+            return plugins[index + 1]
+        end
+    end
+    return nil
 end
 
 

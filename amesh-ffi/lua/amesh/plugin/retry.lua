@@ -4,6 +4,7 @@
 -- further tries are still to be set, and before the others in nginx's balancer phase. nginx goes to the next try after
 -- every failure that `proxy_next_upstream` names. What the policy of the route would not have tried again ends there.
 
+local deadline = require("amesh.plugin.deadline")
 local limit = require("amesh.plugin.limit")
 local plugin = require("amesh.plugin")
 
@@ -24,9 +25,6 @@ local ATTEMPTS = "x-envoy-attempt-count"
 -- What nginx is told where nothing is bounded: a day.
 local NO_LIMIT = 86400
 
--- The units of `grpc-timeout`, in seconds.
-local UNITS = {H = 3600, M = 60, S = 1, m = 1e-3, u = 1e-6, n = 1e-9}
-
 
 function _M.compile(conf)
     local wrong = plugin.wrong(conf, {
@@ -42,7 +40,7 @@ function _M.compile(conf)
         return nil, wrong
     end
     local policy = {
-        timeout = conf.timeout, grpc_max = conf.grpc_timeout_max, idle = conf.idle_timeout, times = 0,
+        timeout = conf.timeout, grpc_timeout_max = conf.grpc_timeout_max, idle = conf.idle_timeout, times = 0,
         counts = conf.attempt_count, tells = conf.attempt_count_in_response,
     }
     if conf.retry then
@@ -61,30 +59,6 @@ function _M.compile(conf)
         end
     end
     return policy
-end
-
-
--- What a gRPC client asks for, in seconds.
-local function grpc_timeout(ctx, nginx)
-    local value, unit = (nginx.request_header(ctx, "grpc-timeout") or ""):match("^(%d%d?%d?%d?%d?%d?%d?%d?)([HMSmun])$")
-    return value and tonumber(value) * UNITS[unit]
-end
-
-
--- The time for all tries together; nil for no limit.
-local function total(policy, ctx, nginx)
-    if nginx.request_header(ctx, "Upgrade") then
-        -- Envoy counts from the end of the request, which such a connection does not have.
-        return nil
-    end
-    if policy.grpc_max and (nginx.request_header(ctx, "Content-Type") or ""):find("^application/grpc") then
-        local asked = grpc_timeout(ctx, nginx)
-        if policy.grpc_max == 0 then
-            return asked
-        end
-        return math_min(asked or policy.grpc_max, policy.grpc_max)
-    end
-    return policy.timeout
 end
 
 
@@ -109,7 +83,10 @@ end
 
 
 local function first(policy, ctx, nginx)
-    local left = total(policy, ctx, nginx)
+    local left = deadline.total(policy, ctx, nginx)
+    if left and ctx.amesh_waited then
+        left = left - ctx.amesh_waited
+    end
     ctx.amesh_total = left
     local connect, wait = set_waits(policy, left, nginx.connect_timeout(ctx))
     nginx.set_tries(ctx, connect, wait, policy.times)
