@@ -92,7 +92,7 @@ fn inputs_of(wanted: &str) -> Vec<(String, Vec<Resource>)> {
             list.push((name, fixture.resources));
         }
     }
-    if "scenario/".starts_with(&wanted) || wanted.starts_with("scenario/") {
+    if "scenario/".starts_with(wanted) || wanted.starts_with("scenario/") {
         for (name, bytes) in fixture::scenarios() {
             let name = format!("scenario/{}", name.split('.').next().expect("a name"));
             // Thousands of services are a test of speed.
