@@ -86,7 +86,8 @@ Envoy lets requests wait for a connection to the endpoint that was chosen for th
 lets them wait for the cluster, and within a worker of nginx in that order; what becomes free in another worker is seen within \
 10 ms. Envoy also counts as waiting what comes before a new connection is there; that is not counted. A worker thread of \
 Envoy gives each endpoint at least one connection, whatever the limit; here each endpoint has one, as with one thread. Copies \
-of requests do not wait: as many more are sent as might. Limits are those of one APISIX, with all its workers.",
+of requests do not wait: as many more are sent as might. A client that leaves while it waits is noticed when its turn comes. \
+Limits are those of one APISIX, with all its workers.",
     advice: "none is needed",
 };
 
