@@ -59,6 +59,10 @@ pub enum Balancer {
     /// Smooth weighted round robin.
     #[serde(rename = "roundrobin")]
     RoundRobin,
+    /// Amesh's own: weighted round robin whose new nodes get their share little by little. `key`: the time in milliseconds, the
+    /// least part of a weight in hundredths, and the aggression.
+    #[serde(rename = "amesh_round_robin")]
+    SlowStart,
     /// The node with the fewest requests in flight for its weight.
     LeastConn,
     /// Amesh's own: Envoy's ring of hashes. `key`: the least and the greatest number of places, and the hash function.
@@ -68,9 +72,13 @@ pub enum Balancer {
     #[serde(rename = "amesh_maglev")]
     Maglev,
     /// Amesh's own: the one with the fewest requests in flight of some that are drawn, or by weight and requests in flight.
-    /// `key`: how many are drawn, and how much a request in flight weighs.
+    /// `key`: how many are drawn, how much a request in flight weighs, and maybe what [`Balancer::SlowStart`] has.
     #[serde(rename = "amesh_least_request")]
     LeastRequest,
+    /// Amesh's own: the address that the client's redirected connection was meant for, whatever the nodes are. `key`: the port,
+    /// if it is another one.
+    #[serde(rename = "amesh_original_dst")]
+    OriginalDst,
     /// Amesh's own: a node drawn at random.
     #[serde(rename = "amesh_random")]
     Random,

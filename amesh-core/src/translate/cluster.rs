@@ -15,14 +15,16 @@ pub(crate) mod extension;
 pub(crate) mod health_check;
 pub(crate) mod http2;
 pub(crate) mod load_balancing;
+pub(crate) mod original_dst;
 pub(crate) mod outlier_detection;
 pub(crate) mod protocol;
+pub(crate) mod slow_start;
 pub(crate) mod transport_socket;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 
-use self::discovery::Endpoints;
+use self::discovery::{Discovery, Endpoints};
 use self::protocol::Speaks;
 use super::endpoint::{self, Chosen};
 use crate::apisix::{Balancer, Id, Node, NodeMetadata, PassHost, Scheme, Upstream};
@@ -142,7 +144,7 @@ pub(crate) fn upstream(
         findings.add(&LOAD_REPORTS, at.field("lrs_report_endpoint_metrics"));
     }
 
-    let discovery = discovery::Discovery::of(cluster_discovery_type.as_ref(), at, findings);
+    let discovery = Discovery::of(cluster_discovery_type.as_ref(), at, findings);
     if discovery.is_dns() {
         let settings = discovery::DnsSettings {
             dns_refresh_rate: dns_refresh_rate.is_some(),
@@ -169,9 +171,16 @@ pub(crate) fn upstream(
         at,
         findings,
     );
+    let redirected = (discovery == Discovery::OriginalDst)
+        .then(|| original_dst::balancing(lb_config.as_ref(), upstream_bind_config.is_some(), at, findings))
+        .flatten();
     health_check::health_checks(health_checks, *close_connections_on_host_health_failure, at, findings);
+    // Nodes that stand for nothing are not probed.
+    let ejected = outlier_detection.is_some() && redirected.is_some();
+    findings.add_if(ejected, &original_dst::REDIRECTED, at.field("outlier_detection"));
     let checks = outlier_detection
         .as_ref()
+        .filter(|_| redirected.is_none())
         .and_then(|outlier| outlier_detection::checks(outlier, at.field("outlier_detection"), findings));
     connection::report(
         connection::Settings {
@@ -227,6 +236,7 @@ pub(crate) fn upstream(
         Endpoints::Inline => load_assignment.as_ref().map_or_else(Vec::new, |assignment| {
             endpoint::endpoints(assignment, how, socket_of, at.field("load_assignment"), findings)
         }),
+        Endpoints::None if redirected.is_some() => original_dst::placeholders(socket_of(None, None)),
         Endpoints::None => Vec::new(),
     };
     let tls = sockets.admit(&mut chosen, at, findings);
@@ -235,6 +245,7 @@ pub(crate) fn upstream(
         chosen.clear();
     }
 
+    let balancing = redirected.unwrap_or(balancing);
     Upstream {
         id: Id::of(name),
         name: Some(short(name)).filter(|name| !name.is_empty()),

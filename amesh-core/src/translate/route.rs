@@ -148,6 +148,8 @@ impl Clusters<'_> {
 #[derive(Clone, Copy)]
 pub(super) struct Above<'a> {
     pub(super) clusters: &'a Clusters<'a>,
+    /// What paths are read from.
+    pub(super) paths: path::Source,
     /// The virtual host's own, for routes without one.
     pub(super) retry: Option<&'a Retry>,
     /// Whether the virtual host wants tries counted, for upstreams and for clients.
@@ -241,6 +243,10 @@ pub(crate) fn route_configuration(
     let copies = mirrors(request_mirror_policies, at, findings).unwrap_or_default();
     let above = Above {
         clusters,
+        paths: match applied.target {
+            Target::Native => path::Source::Nginx,
+            Target::Amesh => path::Source::Amesh(applied.serving.path),
+        },
         retry: None,
         attempts: [false; 2],
         headers: Levels {

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use super::cluster::circuit_breaker::limits;
 use super::http_filter::Configs;
 use super::listener::{Inline, Listened, Surroundings, Use, listener};
-use super::route::{Applied, Clusters, Serving, route_configuration};
+use super::route::{Applied, Clusters, Serving, path, route_configuration};
 use super::scope::Scope;
 use super::setting::Setting;
 use super::{cluster, resource};
 use crate::apisix::{Key, Object, Route};
 use crate::decode::{ResourceType, Unknown};
 use crate::finding::{Finding, Findings, Path, ResourceName};
-use crate::options::Options;
+use crate::options::{Options, Target};
 use crate::snapshot::{Snapshot, assignment_of};
 
 /// What is translated as one.
@@ -188,6 +188,9 @@ fn run_routes(
         let mut scopes: Vec<Scope> = used.iter().map(|used| used.scope.clone()).collect();
         scopes.sort();
         scopes.dedup();
+        let differ =
+            findings.options().target == Target::Amesh && used.iter().any(|used| used.serving.path != first.path);
+        findings.add_if(differ, &path::FORMS, Path::root());
         (scopes, servings.fold(first, Serving::and))
     } else if setting.no_listeners {
         findings.add(&resource::NO_LISTENER, Path::root());

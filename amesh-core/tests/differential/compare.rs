@@ -289,7 +289,10 @@ pub(crate) fn differences(
     note(!same, Aspect::Location);
     let weighted = spot.weighted();
     let one_of = |answer: &Answer| answer.clusters().any(|name| weighted.contains_key(name));
-    let drawn = one_of(envoy) && one_of(apisix) && envoy.cluster() != apisix.cluster();
+    // An answer to HEAD may not say which one it is from.
+    let unknown = |answer: &Answer| answer.echoed && answer.cluster().is_none() && weighted.len() > 1;
+    let drawn =
+        one_of(envoy) && one_of(apisix) && envoy.cluster() != apisix.cluster() || unknown(envoy) || unknown(apisix);
     // Clusters may share workloads.
     let shared = envoy
         .clusters()

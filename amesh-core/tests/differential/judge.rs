@@ -44,9 +44,8 @@ impl Court<'_> {
         if as_it_is.is_ok() {
             return as_it_is;
         }
-        match Tame::new(request) {
+        match Tame::new(request, told(&"nginx-path")) {
             Tame::Already => as_it_is,
-            Tame::Refused if apisix.status == 400 && told(&"nginx-path") => Ok(BTreeSet::from(["nginx-path"])),
             Tame::As(tame, rules) if rules.iter().all(told) => {
                 let found = differences(spot, request, [envoy, apisix], self.compared, true);
                 if found.is_empty() {
@@ -54,9 +53,7 @@ impl Court<'_> {
                 }
                 let envoy = &ask(&tame);
                 let spot = Spot::new(self.listener, self.routes, &tame, envoy);
-                let mut found = differences(spot, &tame, [envoy, apisix], self.compared, true);
-                // What is rewritten of a path or host is rewritten as it was sent.
-                found.retain(|aspect| !is_rewritten(aspect, [envoy, apisix]));
+                let found = differences(spot, &tame, [envoy, apisix], self.compared, true);
                 explained(spot, &tame, [envoy, apisix], &found, self.findings).map(|mut all| {
                     all.extend(rules);
                     all
@@ -64,19 +61,5 @@ impl Court<'_> {
             }
             Tame::Refused | Tame::As(..) => Err(found),
         }
-    }
-}
-
-/// Whether an aspect is what a proxy made of the path or the host, and the path or host that was there.
-fn is_rewritten(aspect: &Aspect, answers: [&Answer; 2]) -> bool {
-    const WAS: [&str; 2] = ["x-envoy-original-path", "x-envoy-original-host"];
-    let rewrites = |answer: &Answer| {
-        let seen = answer.seen.as_ref();
-        seen.is_some_and(|seen| WAS.iter().any(|name| seen.headers.contains_key(*name)))
-    };
-    match aspect {
-        Aspect::Target | Aspect::Host => answers.into_iter().any(rewrites),
-        Aspect::Header(name) => WAS.contains(&name.as_str()),
-        _ => false,
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::compare::Answer;
 use crate::requests::Request;
+use crate::tame;
 
 /// An aspect of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -238,6 +239,9 @@ const LATE: &[May] = &[
     May::ResponseHeaders(&["content-type", "x-echo"]),
 ];
 
+/// What differs where one of two routes took a request, or one took it and none did.
+const SERVED: &[May] = LATE;
+
 /// Whether an answer came too late, for a route that has a limit.
 fn is_late(_: &Request, envoy: &Answer, apisix: &Answer) -> bool {
     let limit = "x-envoy-expected-rq-timeout-ms";
@@ -279,7 +283,17 @@ static NAMED: &[Named] = &[
     when("filter-chain-needs-redirect", &[May::All], is_not_found),
     named("nginx-request", &[May::Headers(FORWARDED)]),
     // A route whose own path is not normalized looks at the request line as it was sent.
-    when("nginx-path", LATE, |request, _, _| request.target.contains("/../")),
+    when("nginx-path", SERVED, |request, _, _| request.target.contains("/../")),
+    when("path-escaped-slashes", &[May::All], |request, envoy, _| {
+        let path = request.path().to_ascii_lowercase();
+        [307, 400].contains(&envoy.status) && ["%2f", "%5c"].iter().any(|slash| path.contains(slash))
+    }),
+    when("route-path-forms", SERVED, |request, _, _| {
+        !tame::is_plain(request.path())
+    }),
+    when("route-path-forms", &[May::Target], |request, _, _| {
+        !tame::is_plain(request.path())
+    }),
     // The scheme is that of the connection, whatever a client says.
     when("nginx-request", &[May::All], |request, envoy, apisix| {
         has(request, "x-forwarded-proto") && [envoy, apisix].iter().any(|answer| (300..400).contains(&answer.status))
@@ -340,9 +354,11 @@ static NAMED: &[Named] = &[
     when("cors-origin", &[May::All], is_preflight),
     when("fault-by-header", &[May::All], is_fault),
     when("fault-condition", &[May::All], is_fault),
+    named("fault-condition", &[May::Shares]),
     when("fault-unrouted", &[May::All], |_, envoy, apisix| {
         !envoy.echoed && apisix.status == 404
     }),
+    named("fault-unrouted", &[May::Shares]),
     when("fault-upstream-cluster", &[May::All], is_fault),
     named("fault-upstream-cluster", &[May::Shares]),
     when("fault-with-answer", &[May::All], is_fault),
@@ -350,6 +366,7 @@ static NAMED: &[Named] = &[
     when("http-filter-of-member", &[May::All], is_fault),
     named("http-filter-of-member", &[May::Shares]),
     when("http-filter-differs", &[May::All], is_fault),
+    named("http-filter-differs", &[May::Shares]),
     named("fault-body", &[May::Body]),
     named(
         "fault-grpc-status",

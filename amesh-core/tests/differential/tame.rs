@@ -30,6 +30,24 @@ fn plain(path: &str) -> Option<String> {
     Some(format!("/{}{}", segments.join("/"), if slash { "/" } else { "" }))
 }
 
+/// A path as it is sent.
+fn encoded(path: &str) -> String {
+    let mut encoded = String::new();
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
+            encoded.push(byte.into());
+        } else {
+            write!(encoded, "%{byte:02X}").expect("text");
+        }
+    }
+    encoded
+}
+
+/// Whether nginx takes a path as it is.
+pub(crate) fn is_plain(path: &str) -> bool {
+    plain(path).is_some_and(|plain| encoded(&plain) == path)
+}
+
 /// Whether nginx takes two targets for the same.
 pub(crate) fn same(one: &str, other: &str) -> bool {
     let split = |target: &str| match target.split_once('?') {
@@ -71,22 +89,16 @@ pub(crate) enum Tame {
 }
 
 impl Tame {
-    pub(crate) fn new(request: &Request) -> Self {
+    /// `paths`: whether routes compare the path as nginx reads it, and not as Envoy does.
+    pub(crate) fn new(request: &Request, paths: bool) -> Self {
         let Some(path) = plain(request.path()) else {
             return Self::Refused;
         };
-        let mut encoded = String::new();
-        for byte in path.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
-                encoded.push(byte.into());
-            } else {
-                write!(encoded, "%{byte:02X}").expect("text");
-            }
-        }
         let mut tame = request.clone();
         let mut rules = Vec::new();
-        if encoded != request.path() {
-            tame.target = format!("{encoded}{}", &request.target[request.path().len()..]);
+        let path = encoded(&path);
+        if paths && !is_plain(request.path()) {
+            tame.target = format!("{path}{}", &request.target[request.path().len()..]);
             rules.push("nginx-path");
         }
         tame.host = host(&request.host);

@@ -55,7 +55,7 @@ fn a_server_without_interception_answers_as_envoy_does() {
 fn a_sidecar_answers_as_envoy_does() {
     const TEST: &str = "end_to_end::a_sidecar_answers_as_envoy_does";
     if let Some(home) = path_from("AMESH_APISIX_HOME", WHAT)
-        && redirected(TEST, "10.0.0.0/24", REDIRECTED) == Some(Namespace::Inside)
+        && redirected(TEST, "10.0.0.0/24", &[], REDIRECTED) == Some(Namespace::Inside)
     {
         let tables = by_destination(PORTS, DESTINATIONS, backend::start(CLUSTERS));
         compare(

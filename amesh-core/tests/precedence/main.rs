@@ -14,3 +14,4 @@ mod against_apisix;
 mod against_envoy;
 mod agreement;
 mod end_to_end;
+mod passthrough;

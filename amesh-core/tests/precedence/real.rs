@@ -29,15 +29,16 @@ pub(crate) fn skipped(why: &str) {
 }
 
 /// Runs a test of this program again in a network namespace of its own, in which connections to some addresses are
-/// redirected to a port of this machine; `None` when this process is in such a namespace already, or when there can be none.
-pub(crate) fn redirected(test: &str, addresses: &str, port: u16) -> Option<Namespace> {
+/// redirected to a port of this machine, where they also meet `whose`, a match of iptables; `None` when this process is in such a namespace already, or when there can be none.
+pub(crate) fn redirected(test: &str, addresses: &str, whose: &[&str], port: u16) -> Option<Namespace> {
     const MARK: &str = "AMESH_REDIRECTED";
     if env::var_os(MARK).is_some() {
         return Some(Namespace::Inside);
     }
     let rules = format!(
         "ip link set lo up && ip route add local {addresses} dev lo && \
-         iptables -t nat -A OUTPUT -p tcp -d {addresses} -j REDIRECT --to-ports {port}"
+         iptables -t nat -A OUTPUT -p tcp -d {addresses} {} -j REDIRECT --to-ports {port}",
+        whose.join(" ")
     );
     let may = Command::new("unshare").args(["-n", "sh", "-c", &rules]).output();
     if !may.as_ref().is_ok_and(|output| output.status.success()) {

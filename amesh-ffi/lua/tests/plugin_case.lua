@@ -37,7 +37,6 @@ function _M.nginx(request)
         end
         return table.concat(out) .. text
     end
-    function nginx.escape(path) return (path:gsub(" ", "%%20")) end
     function nginx.set_upstream_path(_, path) nginx.response.path = path end
     function nginx.set_upstream_host(_, host) nginx.response.host = host end
     function nginx.node_name() return request.node end

@@ -22,6 +22,22 @@ impl PathForm {
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
+
+    /// The variable of Amesh's Lua package that has a request's path in this form, without the query, as conditions of routes
+    /// compare it. Escaped slashes for which the client would be sent elsewhere or refused are slashes in it.
+    #[must_use]
+    pub fn variable(&self) -> &'static str {
+        match (self.normalize, self.merge_slashes, self.escaped_slashes.is_some()) {
+            (false, false, false) => "amesh_path",
+            (false, false, true) => "amesh_path_unescaped",
+            (false, true, false) => "amesh_path_merged",
+            (false, true, true) => "amesh_path_merged_unescaped",
+            (true, false, false) => "amesh_path_normalized",
+            (true, false, true) => "amesh_path_normalized_unescaped",
+            (true, true, false) => "amesh_path_normalized_merged",
+            (true, true, true) => "amesh_path_normalized_merged_unescaped",
+        }
+    }
 }
 
 /// What becomes of escaped slashes in a path.

@@ -2,8 +2,7 @@
 //!
 //! `EDS` asks the control plane for them, under `service_name` or the cluster's own name. `STATIC` holds them, and so
 //! do `STRICT_DNS` and `LOGICAL_DNS`, whose addresses may be names: those become nodes with a name as host, which APISIX
-//! resolves by itself. `ORIGINAL_DST`, which sends a request where the client meant it to go, and clusters that are an
-//! extension have no counterpart: their upstreams have no nodes.
+//! resolves by itself. Clusters that are an extension have no counterpart: their upstreams have no nodes.
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, CustomClusterType, DiscoveryType};
@@ -47,7 +46,7 @@ pub(crate) const FEATURE: Feature = Feature {
         },
     ],
     extensions: &[],
-    rules: &[&LOGICAL_DNS, &ORIGINAL_DST, &MISSING],
+    rules: &[&LOGICAL_DNS, &MISSING],
 };
 
 static STRICT_DNS: Rule = Rule {
@@ -83,18 +82,6 @@ Which resolver is asked, how often, over UDP or TCP, and for which IP family is 
 the whole instance in APISIX (apisix.dns_resolver, apisix.dns_resolver_valid, apisix.enable_ipv6). APISIX honours the \
 TTL of answers, asks for IPv4 first, and asks again when a request needs an answer that has run out.",
     advice: "set apisix.dns_resolver and apisix.enable_ipv6 to what the clusters ask for",
-};
-
-pub(crate) static ORIGINAL_DST: Rule = Rule {
-    name: "cluster-original-dst",
-    outcome: Outcome::LeftOut,
-    summary: "requests are not sent on to where the client connected: they are answered 503",
-    explanation: "\
-An ORIGINAL_DST cluster has no endpoints of its own: Envoy sends a request to the address that the client's redirected \
-connection was meant for. Istio uses such clusters for traffic to unknown hosts (PassthroughCluster), for headless \
-services, and for what a sidecar hands to its own workload. An APISIX upstream is a list of nodes and cannot say that; \
-it stays empty, and requests to it are answered 503.",
-    advice: "name the hosts in ServiceEntry resources with resolution STATIC or DNS",
 };
 
 static CUSTOM: Rule = Rule {
@@ -137,6 +124,7 @@ pub(crate) enum Discovery {
     Static,
     StrictDns,
     LogicalDns,
+    OriginalDst,
     /// Reported when it was read.
     Unknown,
 }
@@ -158,10 +146,7 @@ impl Discovery {
             Ok(DiscoveryType::StrictDns) => Self::StrictDns,
             Ok(DiscoveryType::LogicalDns) => Self::LogicalDns,
             Ok(DiscoveryType::Eds) => Self::Eds,
-            Ok(DiscoveryType::OriginalDst) => {
-                findings.add(&ORIGINAL_DST, at.field("type"));
-                Self::Unknown
-            }
+            Ok(DiscoveryType::OriginalDst) => Self::OriginalDst,
             Err(_) => {
                 findings.add_with(&CUSTOM, at.field("type"), format!("type {kind}"));
                 Self::Unknown
@@ -177,7 +162,7 @@ impl Discovery {
         match self {
             Self::Eds => Endpoints::Discovered,
             Self::Static | Self::StrictDns | Self::LogicalDns => Endpoints::Inline,
-            Self::Unknown => Endpoints::None,
+            Self::OriginalDst | Self::Unknown => Endpoints::None,
         }
     }
 
@@ -186,7 +171,7 @@ impl Discovery {
         let rule = match self {
             Self::StrictDns => &STRICT_DNS,
             Self::LogicalDns => &LOGICAL_DNS,
-            Self::Eds | Self::Static | Self::Unknown => return,
+            Self::Eds | Self::Static | Self::OriginalDst | Self::Unknown => return,
         };
         if chosen.iter().any(|chosen| chosen.name) {
             findings.add(rule, at.field("type"));

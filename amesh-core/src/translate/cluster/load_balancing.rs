@@ -1,8 +1,9 @@
 //! How a cluster spreads requests over its endpoints.
 //!
 //! Round robin is APISIX's default and honours weights exactly. Least requests, Istio's default, becomes `least_conn`, or
-//! with Amesh's package a balancer that chooses as Envoy's does. Rings and tables of hashes and random choice have no counterpart in stock APISIX and become round robin, each with a
-//! finding that says what is lost; Amesh's package has balancers for them.
+//! with Amesh's package a balancer that chooses as Envoy's does. Rings and tables of hashes and random choice have no
+//! counterpart in stock APISIX and become round robin, each with a finding that says what is lost; Amesh's package has
+//! balancers for them.
 
 use envoy_types::pb::envoy::config::cluster::v3::LoadBalancingPolicy;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::ring_hash_lb_config::HashFunction;
@@ -16,7 +17,7 @@ use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
 use crate::translate::endpoint::{Balances, Hashing};
 
-use super::discovery::ORIGINAL_DST;
+use super::slow_start::{SLOW_START, slow_start};
 
 pub(crate) const FEATURE: Feature = Feature {
     name: "cluster/load_balancing",
@@ -30,9 +31,8 @@ pub(crate) const FEATURE: Feature = Feature {
                 unsupported("lb_subset_config", &SUBSET),
                 unsupported("ring_hash_lb_config", &TUNING).amesh_exact("upstream.key"),
                 unsupported("maglev_lb_config", &TUNING).amesh_exact("upstream.key"),
-                unsupported("original_dst_lb_config", &ORIGINAL_DST),
                 approximate("least_request_lb_config", "upstream.type", &LEAST_REQUEST).amesh_exact("upstream.key"),
-                approximate("round_robin_lb_config", "upstream.type", &SLOW_START),
+                approximate("round_robin_lb_config", "upstream.type", &SLOW_START).amesh_exact("upstream.type"),
                 unsupported("load_balancing_policy", &EXTENSION),
             ],
         },
@@ -41,7 +41,6 @@ pub(crate) const FEATURE: Feature = Feature {
             fields: &[
                 unsupported("choice_count", &TUNING).amesh_exact("upstream.key"),
                 unsupported("active_request_bias", &TUNING).amesh_exact("upstream.key"),
-                unsupported("slow_start_config", &SLOW_START),
             ],
         },
         Message {
@@ -65,10 +64,6 @@ pub(crate) const FEATURE: Feature = Feature {
         Message {
             name: "envoy.config.cluster.v3.Cluster.MaglevLbConfig",
             fields: &[unsupported("table_size", &TUNING).amesh_exact("upstream.key")],
-        },
-        Message {
-            name: "envoy.config.cluster.v3.Cluster.RoundRobinLbConfig",
-            fields: &[unsupported("slow_start_config", &SLOW_START)],
         },
     ],
     extensions: &[],
@@ -131,16 +126,6 @@ shape how Envoy's algorithms spread requests. APISIX's algorithms are others and
     advice: "none is needed unless the distribution of requests was tuned on purpose",
 };
 
-static SLOW_START: Rule = Rule {
-    name: "lb-slow-start",
-    outcome: Outcome::LeftOut,
-    summary: "a new endpoint gets its full share of the requests at once",
-    explanation: "\
-With slow start (warmup in Istio), Envoy lets the share of a new endpoint grow over some time, so that caches can fill and \
-code can be compiled. APISIX gives it its full share at once.",
-    advice: "let endpoints report ready only when they are warm",
-};
-
 static SUBSET: Rule = Rule {
     name: "lb-subset",
     outcome: Outcome::LeftOut,
@@ -183,7 +168,7 @@ pub(crate) struct Balancing {
 }
 
 impl Balancing {
-    const fn by(balancer: Balancer) -> Self {
+    pub(super) const fn by(balancer: Balancer) -> Self {
         Self {
             balancer,
             key: None,
@@ -216,17 +201,17 @@ pub(crate) fn balancing(settings: Settings<'_>, at: Path<'_>, findings: &Finding
     }
     let package = findings.options().target == Target::Amesh;
     let policy = LbPolicy::try_from(lb_policy);
+    let mut start = None;
     match lb_config {
         Some(LbConfig::LeastRequestLbConfig(config)) if policy == Ok(LbPolicy::LeastRequest) => {
-            least_request(config, package, at.field("least_request_lb_config"), findings);
+            start = least_request(config, package, at.field("least_request_lb_config"), findings);
         }
         // The configuration of another balancer than the policy names is not read.
         None | Some(LbConfig::LeastRequestLbConfig(_)) => {}
         Some(LbConfig::RoundRobinLbConfig(config)) => {
             let RoundRobinLbConfig { slow_start_config } = config;
-            if slow_start_config.is_some() && policy == Ok(LbPolicy::RoundRobin) {
-                let at = at.field("round_robin_lb_config");
-                findings.add(&SLOW_START, at.field("slow_start_config"));
+            if policy == Ok(LbPolicy::RoundRobin) {
+                start = slow_start(slow_start_config.as_ref(), at.field("round_robin_lb_config"), findings);
             }
         }
         Some(LbConfig::RingHashLbConfig(_)) => {
@@ -245,16 +230,27 @@ pub(crate) fn balancing(settings: Settings<'_>, at: Path<'_>, findings: &Finding
                 findings,
             );
         }
-        Some(LbConfig::OriginalDstLbConfig(_)) => findings.add(&ORIGINAL_DST, at.field("original_dst_lb_config")),
+        // Read with the type of the cluster.
+        Some(LbConfig::OriginalDstLbConfig(_)) => {}
     }
     let at = at.field("lb_policy");
     match policy {
         // Only ORIGINAL_DST and clusters that are extensions bring a balancer of their own, and those have no nodes.
-        Ok(LbPolicy::RoundRobin | LbPolicy::ClusterProvided) => {}
+        Ok(LbPolicy::RoundRobin | LbPolicy::ClusterProvided) => {
+            if start.is_some() {
+                return Balancing {
+                    key: start,
+                    ..Balancing::by(Balancer::SlowStart)
+                };
+            }
+        }
         Ok(LbPolicy::LeastRequest) => {
             findings.add(if package { &EACH_WORKER } else { &LEAST_REQUEST }, at);
             return Balancing {
-                key: package.then(|| least_request_key(lb_config)),
+                key: package.then(|| {
+                    let key = least_request_key(lb_config);
+                    start.map_or(key.clone(), |start| format!("{key} {start}"))
+                }),
                 ..Balancing::by(if package {
                     Balancer::LeastRequest
                 } else {
@@ -358,7 +354,8 @@ fn tuning(read: bool, at: Path<'_>, field: &'static str, findings: &Findings) {
     }
 }
 
-fn least_request(config: &LeastRequestLbConfig, package: bool, at: Path<'_>, findings: &Findings) {
+/// Gives how new endpoints are treated.
+fn least_request(config: &LeastRequestLbConfig, package: bool, at: Path<'_>, findings: &Findings) -> Option<String> {
     let LeastRequestLbConfig {
         choice_count,
         active_request_bias,
@@ -370,7 +367,5 @@ fn least_request(config: &LeastRequestLbConfig, package: bool, at: Path<'_>, fin
         &TUNING,
         at.field("active_request_bias"),
     );
-    if slow_start_config.is_some() {
-        findings.add(&SLOW_START, at.field("slow_start_config"));
-    }
+    slow_start(slow_start_config.as_ref(), at, findings)
 }

@@ -8,7 +8,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::google::protobuf::Duration;
 
 use super::client_certificate::{self, Forwarding};
-use super::nginx::{self, PATH};
+use super::nginx::{self, PATH, SLASHES};
 use super::upgrade;
 use crate::feature::{Feature, Message, approximate, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
@@ -93,11 +93,11 @@ pub(crate) static FEATURE: Feature = Feature {
                     "says how an address is written in headers and logs",
                 ),
                 approximate("normalize_path", "nginx normalizes every path", &PATH)
-                    .amesh_approximate("amesh-forward.path.normalize", &PATH),
+                    .amesh_exact("amesh-forward.path.normalize, amesh_path_normalized in route.vars[]"),
                 approximate("merge_slashes", "nginx merges slashes in every path", &PATH)
-                    .amesh_approximate("amesh-forward.path.merge_slashes", &PATH),
+                    .amesh_exact("amesh-forward.path.merge_slashes, amesh_path_merged in route.vars[]"),
                 approximate("path_with_escaped_slashes_action", "nginx decodes every path", &PATH)
-                    .amesh_approximate("amesh-forward.path.escaped_slashes", &PATH),
+                    .amesh_approximate("amesh-forward.path.escaped_slashes", &SLASHES),
                 irrelevant(
                     "request_id_extension",
                     "makes request ids, which are not carried over, and packs trace sampling into them",
@@ -109,7 +109,7 @@ pub(crate) static FEATURE: Feature = Feature {
                     "stream_error_on_invalid_http_message",
                     "says how a connection goes on after a request that nginx refuses with 400",
                 ),
-                unsupported("path_normalization_options", &PATH),
+                irrelevant("path_normalization_options", "Envoy does not implement it"),
                 unsupported("strip_trailing_host_dot", &STRIP_HOST),
                 unsupported("proxy_status_config", &HEADERS),
                 irrelevant(

@@ -6,13 +6,14 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use crate::apisix::plugin::{EscapedSlashes, PathForm};
 use crate::feature::Feature;
 use crate::finding::{Findings, Outcome, Path, Rule};
+use crate::options::Target;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "listener/nginx",
     summary: "Paths, hosts and repeated headers are read as nginx reads them.",
     messages: &[],
     extensions: &[],
-    rules: &[&PATH, &REQUEST],
+    rules: &[&REQUEST],
 };
 
 pub(super) static PATH: Rule = Rule::new(
@@ -24,10 +25,19 @@ pub(super) static PATH: Rule = Rule::new(
      decoded and dot segments resolved. Requests whose paths hold none of that (the ordinary case) are routed the same; \
      /a%2Fb, //a and /a/./b may be routed as /a/b, /a and /a/b are. A prefix or a path that itself holds such things is \
      compared with the request line as it was sent, and so is a regex with an escape; other regexes and URI templates see \
-     the normalized path alone. Upstreams get the path as it was sent or, with Amesh's Lua package, as Envoy \
-     would send it. nginx answers 400 to paths that lead above the root and to broken escapes, and APISIX 404 to paths \
-     longer than about 6 kB.",
-    "do not let the meaning of a route depend on escaped slashes, empty segments or dot segments",
+     the normalized path alone. Upstreams get the path as it was sent. APISIX answers 404 to paths longer than about 6 kB.",
+    "do not let the meaning of a route depend on escaped slashes, empty segments or dot segments; or load Amesh's Lua \
+     package, which compares the path that Envoy would",
+);
+
+pub(super) static SLASHES: Rule = Rule::new(
+    "path-escaped-slashes",
+    Outcome::Approximated,
+    "a path with escaped slashes is refused, or its client redirected, only where a route forwards or redirects",
+    "Envoy can answer requests whose path holds %2F or %5C before it looks for a route: with 400, or with a redirect to the \
+     path that has slashes for them. Amesh's Lua package does so once a route is found that forwards or redirects. Routes \
+     that answer by themselves, and hosts without a route for the path with slashes, answer as to any other path.",
+    "nothing, unless a client relies on which of the answers it gets",
 );
 
 static REQUEST: Rule = Rule::new(
@@ -37,8 +47,8 @@ static REQUEST: Rule = Rule::new(
     "nginx cuts one trailing dot off the host before APISIX looks for a route, so that `example.com.` is `example.com`; \
      Envoy takes them for two hosts. A header that comes several times is one value to APISIX, joined by `, `; Envoy \
      compares each value alone (before 1.39: joined by `,`). nginx drops headers with unusual names, and refuses some \
-     requests with 400 that Envoy serves: an empty Host, two Host headers, a Host with two dots at its end. Where no \
-     connection to an upstream comes about, the answer is 502, or 504 when the time to connect ran out; Envoy says 503.\n\n\
+     requests with 400 that Envoy serves: an empty Host, two Host headers, a Host with two dots at its end, a path that \
+     leads above the root or holds a broken escape. Where no connection to an upstream comes about, the answer is 502, or 504 when the time to connect ran out; Envoy says 503.\n\n\
      Each proxy says of itself what the other does not. Upstreams get X-Real-IP and X-Forwarded-For, -Host, -Port and \
      -Proto with what APISIX sees of the connection: that replaces what a client wrote into the last three unless \
      `trusted_addresses` names it, also where a redirect depends on the scheme; a `?` with nothing behind it is left out \
@@ -51,22 +61,25 @@ static REQUEST: Rule = Rule::new(
 
 /// Reports what a connection manager cannot change about nginx.
 pub(super) fn report(manager: &HttpConnectionManager, at: Path<'_>, findings: &Findings) {
-    let normalize = manager.normalize_path.is_some_and(|value| value.value);
-    let slashes = PathWithEscapedSlashesAction::try_from(manager.path_with_escaped_slashes_action)
-        .map_or("unknown", |action| action.as_str_name());
-    findings.add_with(
-        &PATH,
-        at,
-        format!(
-            "to Envoy: normalize_path {normalize}, merge_slashes {}, escaped slashes {slashes}{}",
-            manager.merge_slashes,
-            if manager.path_normalization_options.is_some() {
-                ", path_normalization_options"
-            } else {
-                ""
-            },
-        ),
-    );
+    match findings.options().target {
+        Target::Native => {
+            let normalize = manager.normalize_path.is_some_and(|value| value.value);
+            let slashes = PathWithEscapedSlashesAction::try_from(manager.path_with_escaped_slashes_action)
+                .map_or("unknown", |action| action.as_str_name());
+            findings.add_with(
+                &PATH,
+                at,
+                format!(
+                    "to Envoy: normalize_path {normalize}, merge_slashes {}, escaped slashes {slashes}",
+                    manager.merge_slashes,
+                ),
+            );
+        }
+        Target::Amesh => {
+            let refuses = path_form(manager).escaped_slashes > Some(EscapedSlashes::Unescape);
+            findings.add_if(refuses, &SLASHES, at.field("path_with_escaped_slashes_action"));
+        }
+    }
     findings.add(&REQUEST, at);
 }
 

@@ -153,6 +153,7 @@ pub(super) fn entry(route: &Route, above: Above<'_>, at: Path<'_>, findings: &Fi
         r#match
             .as_ref()
             .unwrap_or(&envoy_types::pb::envoy::config::route::v3::RouteMatch::default()),
+        above.paths,
         at.field("match"),
         findings,
     );

@@ -5,7 +5,7 @@ use envoy_types::pb::envoy::config::route::v3::RouteMatch;
 use envoy_types::pb::envoy::config::route::v3::route_match::GrpcRouteMatchOptions;
 
 use super::header::{Matched, header};
-use super::path::{PathMatch, path};
+use super::path::{PathMatch, Source, path};
 use super::query::query_parameter;
 use crate::apisix::Expr;
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
@@ -109,7 +109,12 @@ pub(crate) struct Matching {
 }
 
 /// Reads which requests a route takes; `None` when it takes none, or is left out by the operator's leave.
-pub(crate) fn matching(route_match: &RouteMatch, at: Path<'_>, findings: &Findings) -> Option<Matching> {
+pub(crate) fn matching(
+    route_match: &RouteMatch,
+    source: Source,
+    at: Path<'_>,
+    findings: &Findings,
+) -> Option<Matching> {
     let RouteMatch {
         case_sensitive,
         runtime_fraction,
@@ -152,7 +157,7 @@ pub(crate) fn matching(route_match: &RouteMatch, at: Path<'_>, findings: &Findin
     }
     // Unset means case-sensitive.
     let case_sensitive = case_sensitive.as_ref().is_none_or(|value| value.value);
-    let path = path(path_specifier.as_ref(), case_sensitive, at, findings).unwrap_or_else(|error| {
+    let path = path(path_specifier.as_ref(), case_sensitive, source, at, findings).unwrap_or_else(|error| {
         refuse(error);
         PathMatch::Any
     });

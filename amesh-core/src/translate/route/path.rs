@@ -3,12 +3,13 @@
 //! Envoy compares the path as it was sent, or as it is after `normalize_path`; nginx's `uri` is decoded, its dot
 //! segments resolved and its slashes merged (the rule `nginx-path` says so once per connection manager). A pattern
 //! that such a path could never equal (an escaped character, an empty or a dot segment) is compared with the request
-//! line instead.
+//! line instead. Amesh's Lua package has variables with the path as Envoy has it, and nothing else is compared there.
 
 use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::extensions::path::r#match::uri_template::v3::UriTemplateMatchConfig;
 
+use crate::apisix::plugin::PathForm;
 use crate::apisix::{Expr, Operator, Value};
 use crate::decode::extension;
 use crate::feature::{Feature, Message, exact, unsupported};
@@ -23,18 +24,21 @@ pub(crate) static FEATURE: Feature = Feature {
         Message {
             name: "envoy.config.route.v3.RouteMatch",
             fields: &[
-                exact("prefix", "route.uri \"…*\" or route.vars[]: uri ~~ \"^…\""),
-                exact("path", "route.uri or route.vars[]: uri =="),
-                exact("safe_regex", "route.vars[]: uri ~~ \"^(?:…)\\z\""),
+                exact("prefix", "route.uri \"…*\" or route.vars[]: uri ~~ \"^…\"")
+                    .amesh_exact("route.vars[]: amesh_path ~~ \"^…\""),
+                exact("path", "route.uri or route.vars[]: uri ==").amesh_exact("route.vars[]: amesh_path =="),
+                exact("safe_regex", "route.vars[]: uri ~~ \"^(?:…)\\z\"")
+                    .amesh_exact("route.vars[]: amesh_path ~~ \"^(?:…)\\z\""),
                 unsupported("connect_matcher", &CONNECT),
-                exact("path_separated_prefix", "route.vars[]: uri ~~ \"^…(?:/|\\z)\""),
-                exact("path_match_policy", "route.vars[]: uri ~~"),
-                exact("case_sensitive", "route.vars[]: uri ~*"),
+                exact("path_separated_prefix", "route.vars[]: uri ~~ \"^…(?:/|\\z)\"")
+                    .amesh_exact("route.vars[]: amesh_path ~~ \"^…(?:/|\\z)\""),
+                exact("path_match_policy", "route.vars[]: uri ~~").amesh_exact("route.vars[]: amesh_path ~~"),
+                exact("case_sensitive", "route.vars[]: uri ~*").amesh_exact("route.vars[]: amesh_path ~*"),
             ],
         },
         Message {
             name: "envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig",
-            fields: &[exact("path_template", "route.vars[]: uri ~~")],
+            fields: &[exact("path_template", "route.vars[]: uri ~~").amesh_exact("route.vars[]: amesh_path ~~")],
         },
         Message {
             name: "envoy.config.core.v3.TypedExtensionConfig",
@@ -45,7 +49,7 @@ pub(crate) static FEATURE: Feature = Feature {
         },
     ],
     extensions: &[],
-    rules: &[&POLICY, &TEMPLATE],
+    rules: &[&POLICY, &TEMPLATE, &FORMS],
 };
 
 static CONNECT: Rule = Rule::new(
@@ -74,6 +78,34 @@ static TEMPLATE: Rule = Rule::new(
      are answered 503 rather than given to a route further down.",
     "correct the template; or permit the rule to leave the route out",
 );
+
+pub(crate) static FORMS: Rule = Rule::new(
+    "route-path-forms",
+    Outcome::Approximated,
+    "listeners that share a route configuration write paths differently",
+    "Connection managers can normalize paths, merge their slashes and replace escaped slashes before they look for a route. \
+     APISIX has one list of routes for all listeners that use the route configuration: whatever one of them does is done to \
+     the requests of all.",
+    "give the listeners the same settings for paths",
+);
+
+/// What a path is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// nginx's `uri`.
+    Nginx,
+    /// The variable that has the path as a connection manager writes it.
+    Amesh(PathForm),
+}
+
+impl Source {
+    fn variable(self) -> &'static str {
+        match self {
+            Self::Nginx => "uri",
+            Self::Amesh(form) => form.variable(),
+        }
+    }
+}
 
 /// Which paths a route takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,9 +149,11 @@ pub(crate) fn prefix(specifier: Option<&PathSpecifier>) -> Option<&str> {
 pub(crate) fn path(
     specifier: Option<&PathSpecifier>,
     case_sensitive: bool,
+    source: Source,
     at: Path<'_>,
     findings: &Findings,
 ) -> Result<PathMatch, Refused> {
+    let plain = |path: &str| source == Source::Nginx && case_sensitive && is_plain(path);
     Ok(match specifier {
         // Envoy cuts the query off before it compares, so a pattern that has one matches nothing.
         Some(PathSpecifier::Prefix(text) | PathSpecifier::Path(text) | PathSpecifier::PathSeparatedPrefix(text))
@@ -129,23 +163,28 @@ pub(crate) fn path(
         }
         Some(PathSpecifier::Prefix(prefix)) => match prefix.as_str() {
             "" | "/" => PathMatch::Any,
-            prefix if case_sensitive && is_plain(prefix) => PathMatch::Prefix(prefix.to_owned()),
-            prefix => literal(prefix, "", "", case_sensitive),
+            prefix if plain(prefix) => PathMatch::Prefix(prefix.to_owned()),
+            prefix => literal(prefix, "", "", case_sensitive, source),
         },
-        Some(PathSpecifier::Path(path)) if case_sensitive && is_plain(path) => PathMatch::Exact(path.clone()),
-        Some(PathSpecifier::Path(path)) => literal(path, "\\z", "(?:\\?|\\z)", case_sensitive),
+        Some(PathSpecifier::Path(path)) if plain(path) => PathMatch::Exact(path.clone()),
+        Some(PathSpecifier::Path(path)) => match source {
+            Source::Amesh(form) if case_sensitive => PathMatch::Condition(Expr::equal(form.variable(), path.clone())),
+            _ => literal(path, "\\z", "(?:\\?|\\z)", case_sensitive, source),
+        },
         Some(PathSpecifier::PathSeparatedPrefix(prefix)) => {
-            literal(prefix, "(?:/|\\z)", "(?:[/?]|\\z)", case_sensitive)
+            literal(prefix, "(?:/|\\z)", "(?:[/?]|\\z)", case_sensitive, source)
         }
         // `case_sensitive` does not concern patterns.
         Some(PathSpecifier::SafeRegex(matcher)) => {
-            pattern(&string_match::regex(matcher, at.field("safe_regex"), findings)?)
+            pattern(&string_match::regex(matcher, at.field("safe_regex"), findings)?, source)
         }
         Some(PathSpecifier::ConnectMatcher(_)) => {
             findings.add(&CONNECT, at.field("connect_matcher"));
             PathMatch::Never
         }
-        Some(PathSpecifier::PathMatchPolicy(policy)) => template(policy, at.field("path_match_policy"), findings)?,
+        Some(PathSpecifier::PathMatchPolicy(policy)) => {
+            template(policy, source, at.field("path_match_policy"), findings)?
+        }
         None => {
             findings.add_with(&POLICY, at, "no path that Amesh knows");
             return Err(Refused(&POLICY));
@@ -174,16 +213,16 @@ fn is_unnormalized(path: &str) -> bool {
 
 /// A path that begins with a text; what may follow it differs between the path and the request line, where the query
 /// follows the path.
-fn literal(text: &str, after_path: &str, after_raw: &str, case_sensitive: bool) -> PathMatch {
+fn literal(text: &str, after_path: &str, after_raw: &str, case_sensitive: bool, source: Source) -> PathMatch {
     let operator = if case_sensitive {
         Operator::Matches
     } else {
         Operator::MatchesIgnoringCase
     };
-    let (variable, after) = if is_unnormalized(text) {
-        ("real_request_uri", after_raw)
-    } else {
-        ("uri", after_path)
+    let (variable, after) = match source {
+        Source::Amesh(form) => (form.variable(), after_path),
+        Source::Nginx if is_unnormalized(text) => ("real_request_uri", after_raw),
+        Source::Nginx => ("uri", after_path),
     };
     PathMatch::Condition(Expr::compare(
         variable,
@@ -192,19 +231,23 @@ fn literal(text: &str, after_path: &str, after_raw: &str, case_sensitive: bool) 
     ))
 }
 
-fn pattern(regex: &Regex) -> PathMatch {
+fn pattern(regex: &Regex, source: Source) -> PathMatch {
     // Reading checked that both forms can be printed.
-    let condition = if regex.mentions('%') {
-        regex
+    let condition = match source {
+        Source::Nginx if regex.mentions('%') => regex
             .before('?')
-            .map(|part| Expr::matches("real_request_uri", format!("^{part}(?:\\?|\\z)")))
-    } else {
-        regex.whole().map(|whole| Expr::matches("uri", whole))
+            .map(|part| Expr::matches("real_request_uri", format!("^{part}(?:\\?|\\z)"))),
+        _ => regex.whole().map(|whole| Expr::matches(source.variable(), whole)),
     };
     condition.map_or(PathMatch::Never, PathMatch::Condition)
 }
 
-fn template(policy: &TypedExtensionConfig, at: Path<'_>, findings: &Findings) -> Result<PathMatch, Refused> {
+fn template(
+    policy: &TypedExtensionConfig,
+    source: Source,
+    at: Path<'_>,
+    findings: &Findings,
+) -> Result<PathMatch, Refused> {
     let TypedExtensionConfig { name: _, typed_config } = policy;
     let config = typed_config
         .as_ref()
@@ -225,7 +268,7 @@ fn template(policy: &TypedExtensionConfig, at: Path<'_>, findings: &Findings) ->
         );
         return Err(Refused(&TEMPLATE));
     };
-    Ok(PathMatch::Condition(Expr::matches("uri", regex)))
+    Ok(PathMatch::Condition(Expr::matches(source.variable(), regex)))
 }
 
 /// The characters that a variable of a template takes within one segment, as Envoy's own `uri_template` library has

@@ -7,15 +7,18 @@ use std::thread;
 /// The first of as many consecutive ports, on each of which a server now answers until this process ends.
 pub(crate) fn start(count: u16) -> u16 {
     let (first, listeners) = consecutive(count);
-    for listener in listeners {
-        thread::spawn(move || {
-            let port = listener.local_addr().expect("an address").port();
-            for stream in listener.incoming().flatten() {
-                thread::spawn(move || serve(stream, port));
-            }
-        });
-    }
+    listeners.into_iter().for_each(serve_on);
     first
+}
+
+/// Answers there until this process ends.
+pub(crate) fn serve_on(listener: TcpListener) {
+    thread::spawn(move || {
+        let port = listener.local_addr().expect("an address").port();
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || serve(stream, port));
+        }
+    });
 }
 
 fn consecutive(count: u16) -> (u16, Vec<TcpListener>) {

@@ -1,43 +1,31 @@
 --- Envoy's LEAST_REQUEST as a balancer of APISIX.
 --
 -- Where all weights are equal, some nodes are drawn and the one with the fewest requests in flight is taken. Where they
--- differ the nodes come in turn by their weights, each the later the more requests it has in flight. What is in flight is
--- what this worker has sent.
+-- differ, or nodes are so new that they get less, the nodes come in turn by their weights, each the later the more requests
+-- it has in flight. What is in flight is what this worker has sent.
 
 local servers_of = require("amesh.balancer.servers")
+local slow_start = require("amesh.balancer.slow_start")
 local turn = require("amesh.balancer.turn")
 
 local math_random = math.random
-local setmetatable = setmetatable
 local tonumber = tonumber
 
 local _M = {}
 
--- Requests in flight by server, for each upstream and priority. APISIX makes a new balancer with every change of nodes or of
--- their health, and requests end in the one that sent them; while either is there, so are the numbers.
-local counts = setmetatable({}, {__mode = "v"})
-
-
-local function counted(upstream, priority)
-    local key = upstream.resource_key and upstream.resource_key .. "#" .. (priority or 0)
-    local found = key and counts[key]
-    if not found then
-        found = {}
-        if key then
-            counts[key] = found
-        end
-    end
-    return found
-end
+-- Requests in flight by server. Requests end in the balancer that sent them; while that or a newer one is there, so are the
+-- numbers.
+local counted = servers_of.memory()
 
 
 local function settings(text)
-    local choices, bias = (text or ""):match("^(%d+) ([%d.]+)$")
+    local choices, bias, start = (text or ""):match("^(%d+) ([%d.]+)(.*)$")
     choices, bias = tonumber(choices), tonumber(bias)
-    if not choices or choices < 1 or not bias then
-        return nil, "amesh_least_request needs a key such as '2 1'"
+    start = start and slow_start.settings(start)
+    if not choices or choices < 1 or not bias or not start then
+        return nil, "amesh_least_request needs a key such as '2 1' or '2 1 60000 10 1'"
     end
-    return choices, bias
+    return choices, bias, start
 end
 
 
@@ -54,15 +42,16 @@ end
 
 
 function _M.new(up_nodes, upstream, priority)
-    local choices, bias = settings(upstream.key)
+    local choices, bias, start = settings(upstream.key)
     if not choices then
         return nil, bias
     end
     local active = counted(upstream, priority)
     local servers, even = servers_of.listed(up_nodes)
-    local turns = not even and turn.of(servers, function(server)
-        local weight = up_nodes[server]
-        return (weight > 0 and weight or 1) / ((active[server] or 0) + 1) ^ bias
+    local share, warming = slow_start.of(start, servers, upstream, priority)
+    local turns = (warming or not even) and turn.of(servers, function(server)
+        local weight = servers_of.weight(up_nodes, server) / ((active[server] or 0) + 1) ^ bias
+        return share and weight * share(server) or weight
     end)
 
     return servers_of.picker(upstream, function(ctx)

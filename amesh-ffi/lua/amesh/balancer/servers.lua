@@ -2,6 +2,7 @@
 
 local ipairs = ipairs
 local pairs = pairs
+local setmetatable = setmetatable
 local table_sort = table.sort
 
 local _M = {}
@@ -18,6 +19,31 @@ function _M.listed(up_nodes)
         even = even and up_nodes[server] == up_nodes[servers[1]]
     end
     return servers, even
+end
+
+
+--- A server's weight; one for those that have none.
+function _M.weight(up_nodes, server)
+    local weight = up_nodes[server]
+    return weight > 0 and weight or 1
+end
+
+
+--- A function that gives a table for each upstream and priority, the same one as long as somebody holds it. APISIX makes a
+-- new balancer with every change of nodes or of their health, and what was noted about them must not be lost.
+function _M.memory()
+    local kept = setmetatable({}, {__mode = "v"})
+    return function(upstream, priority)
+        local key = upstream.resource_key and upstream.resource_key .. "#" .. (priority or 0)
+        local found = key and kept[key]
+        if not found then
+            found = {}
+            if key then
+                kept[key] = found
+            end
+        end
+        return found
+    end
 end
 
 

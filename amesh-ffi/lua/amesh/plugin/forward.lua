@@ -1,8 +1,9 @@
 --- What Envoy's router does to a request on its way to an upstream.
 
 local headers = require("amesh.plugin.headers")
-local paths = require("amesh.plugin.path")
+local paths = require("amesh.path")
 local plugin = require("amesh.plugin")
+local rewrites = require("amesh.plugin.rewrite")
 local weighted = require("amesh.plugin.weighted")
 
 local _M = {
@@ -29,8 +30,8 @@ local function compile_host(conf, nginx)
             return value ~= "" and value or nil
         end
     elseif conf.path then
-        local rewrite, err = paths.rewrite(conf.path, nginx)
-        return rewrite and function(ctx) return rewrite((nginx.path(ctx):match("^[^?]*")), ctx) end, err
+        local rewrite, err = rewrites.compile(conf.path, nginx)
+        return rewrite and function(ctx) return rewrite((nginx.path(ctx):match("^[^?]*"))) end, err
     end
     -- The node is chosen later.
     return function() end
@@ -52,7 +53,7 @@ function _M.compile(conf, nginx)
         compiled.form, err = paths.compile(conf.path)
     end
     if not err and conf.rewrite then
-        compiled.rewrite, err = paths.rewrite(conf.rewrite, nginx)
+        compiled.rewrite, err = rewrites.compile(conf.rewrite, nginx)
     end
     if not err and conf.clusters then
         compiled.choose, err = weighted.compile(conf.clusters, nginx)
@@ -114,7 +115,7 @@ function _M.rewrite(forward, ctx, nginx)
     end
     if forward.rewrite then
         nginx.request_headers.set(ctx, "x-envoy-original-path", path)
-        path = forward.rewrite(path, ctx)
+        path = forward.rewrite(path)
         ctx.amesh_path = path
     end
     if path ~= sent then

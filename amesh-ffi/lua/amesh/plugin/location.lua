@@ -1,7 +1,8 @@
 --- Locations of redirects as Envoy makes them: each part from the route where it names it, else from the request.
 
-local paths = require("amesh.plugin.path")
+local paths = require("amesh.path")
 local plugin = require("amesh.plugin")
+local rewrites = require("amesh.plugin.rewrite")
 
 local _M = {}
 
@@ -51,7 +52,7 @@ function _M.compile(conf, nginx)
         end
     end
     if conf.rewrite then
-        rewrite, err = paths.rewrite(conf.rewrite, nginx)
+        rewrite, err = rewrites.compile(conf.rewrite, nginx)
         if not rewrite then
             return nil, "redirect." .. err
         end
@@ -76,7 +77,7 @@ function _M.compile(conf, nginx)
         local sent = nginx.request_header(ctx, "X-Forwarded-Proto") or nginx.var(ctx, "scheme")
         local scheme = conf.scheme or sent
         local host = conf.host or request_host(nginx.var(ctx, "http_host") or "", sent, scheme, conf.port ~= nil)
-        local path, query = (rewrite and rewrite(target, ctx) or target):match("^([^?]*)(.*)$")
+        local path, query = (rewrite and rewrite(target) or target):match("^([^?]*)(.*)$")
         if conf.path then
             path = conf.path
         end

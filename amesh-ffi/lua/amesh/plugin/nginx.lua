@@ -9,6 +9,7 @@ local expr = require("resty.expr.v1")
 local headers = require("amesh.plugin.headers")
 local limit = require("amesh.plugin.limit")
 local lines = require("amesh.lines")
+local paths = require("amesh.path")
 local process = require("ngx.process")
 local semaphore = require("ngx.semaphore")
 
@@ -21,6 +22,9 @@ local tostring = tostring
 local type = type
 
 local _M = {}
+
+-- Routes with plugins of this package have conditions on these.
+paths.register(core.ctx.register_var)
 
 
 --- A variable of nginx or of APISIX.
@@ -68,12 +72,6 @@ end
 function _M.replace_all(text, pattern, put)
     local replaced, _, err = ngx.re.gsub(text, pattern, put, "jo")
     return replaced, err
-end
-
-
---- A path that nginx has read, as it may be sent.
-function _M.escape(path)
-    return ngx.escape_uri(path, 0)
 end
 
 

@@ -276,7 +276,7 @@ function _M.new(tools)
             return by_expr(rule)
         end
         local condition = {variable = variable(name), test = test, reverse = reverse}
-        if name == "uri" and not reverse and begins and (whole or begins ~= "") then
+        if (name == "uri" or sub(name, 1, 10) == "amesh_path") and not reverse and begins and (whole or begins ~= "") then
             condition.begins, condition.whole = begins, whole
         end
         if key then

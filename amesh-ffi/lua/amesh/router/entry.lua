@@ -1,7 +1,9 @@
 --- A route of APISIX as the router tries it: an entry for each of its URI patterns.
 --
 -- What can be worked out once is: the pattern in parts, the methods as a set, the conditions compiled, and the
--- *anchor*, a text that the request's path has to be, or to begin with, for the entry to be worth trying.
+-- *anchor*, a text that the request's path has to be, or to begin with, for the entry to be worth trying. The path is
+-- nginx's `uri` or one of the variables of amesh/path.lua: an entry with the pattern `/*` and a condition on one of
+-- those is found by it.
 
 local condition = require("amesh.router.condition")
 
@@ -63,18 +65,22 @@ function _M.new(tools)
 
     local function entry(shared, path, at)
         local pattern, conditions = pattern_of(path), shared.conditions
-        local anchor, whole = pattern.prefix, pattern.exact
+        local variable, anchor, whole = "uri", pattern.prefix, pattern.exact
         for index = 1, #conditions do
             local part = conditions[index]
-            if part.begins and not whole and (part.whole or #part.begins > #anchor) then
-                anchor, whole = part.begins, part.whole
+            if part.begins then
+                local name = part.variable.name
+                if name == variable and not whole and (part.whole or #part.begins > #anchor)
+                    or variable == "uri" and name ~= "uri" and path == "/*" then
+                    variable, anchor, whole = name, part.begins, part.whole
+                end
             end
         end
         return {
             item = shared.item, priority = shared.priority, path = path, at = at,
             methods = shared.methods, addresses = shared.addresses, conditions = conditions, filter = shared.filter,
             exact = pattern.exact, prefix = pattern.prefix, parameters = pattern.parameters,
-            anchor = anchor, whole = whole,
+            variable = variable, anchor = anchor, whole = whole,
             -- Set by who keeps it.
             record = false,
         }

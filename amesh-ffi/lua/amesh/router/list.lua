@@ -1,9 +1,9 @@
 --- The entries of one host in order, and the first of them that takes a request.
 --
--- A short list is walked. A longer one is divided by the entries' anchors: those for exactly this path are found by
--- hash, those for paths that begin so by the longest beginning that any of them has, and from there each *bucket*
--- names the next shorter one. The buckets that concern a request are walked together, in the order of the list, so
--- what is skipped is only what could not have taken it.
+-- A short list is walked. A longer one is divided by the entries' anchors, in the variable that most of them have: those
+-- for exactly this path are found by hash, those for paths that begin so by the longest beginning that any of them
+-- has, and from there each *bucket* names the next shorter one. The buckets that concern a request are walked
+-- together, in the order of the list, so what is skipped is only what could not have taken it.
 --
 -- A list never changes: a request that is in the middle of one sees it whole.
 
@@ -41,22 +41,43 @@ local function longest(list, text, most)
     return nil
 end
 
+--- The variable that most entries are found by; those for every path do not count.
+local function most_common(entries)
+    local counts, most = {}, "uri"
+    for at = 1, #entries do
+        local one = entries[at]
+        if one.anchor ~= "/" or one.whole then
+            local name = one.variable
+            counts[name] = (counts[name] or 0) + 1
+            if counts[name] > (counts[most] or 0) then
+                most = name
+            end
+        end
+    end
+    return most
+end
+
 --- A list of entries that are in order already; it keeps the table.
 function _M.new(entries)
     local list = {entries = entries}
     if #entries <= SHORT then
         return list
     end
+    local variable = most_common(entries)
     local exact, prefixes, lengths, seen = {}, {}, {}, {}
     for at = 1, #entries do
         local one = entries[at]
-        local own = bucket(one.whole and exact or prefixes, one.anchor)
+        local here = one.variable == variable
+        -- What is found by something else is tried with every path.
+        local anchor, whole = here and one.anchor or "", here and one.whole
+        local own = bucket(whole and exact or prefixes, anchor)
         own[#own + 1] = at
-        if not one.whole and not seen[#one.anchor] then
-            seen[#one.anchor] = true
-            lengths[#lengths + 1] = #one.anchor
+        if not whole and not seen[#anchor] then
+            seen[#anchor] = true
+            lengths[#lengths + 1] = #anchor
         end
     end
+    list.variable = variable
     table.sort(lengths, function(a, b)
         return a > b
     end)
@@ -111,7 +132,8 @@ function _M.first(list, uri, number, ctx, tools)
         end
         return nil
     end
-    local own = list.exact[uri] or longest(list, uri, #uri)
+    local text = list.variable == "uri" and uri or ctx.var[list.variable] or ""
+    local own = list.exact[text] or longest(list, text, #text)
     if not own then
         return nil
     elseif own.next then

@@ -76,6 +76,7 @@ end
 return function(t)
     t.test("random tables", function()
         math.randomseed(23)
+        tables.use_variables({"uri", "amesh_path", "amesh_path_normalized"})
         local compile = condition.new({re_find = pcre.find})
         local hits, misses, number = 0, 0, 0
         local from = {values = {}, conf_version = 1}

@@ -41,6 +41,23 @@ local PATH_CONDITIONS = {
     {"uri", "~~", "^/a[/b]"}, {"uri", "~~", "^/a/b+"}, {"uri", "~*", "^/A/"}, {"uri", "in", {"/a", "/b/a"}},
 }
 
+-- What paths are read from.
+local READ = {"uri"}
+
+--- Makes conditions and requests that read paths from more than nginx's `uri`.
+function _M.use_variables(names)
+    READ = names
+end
+
+local function path_condition(read)
+    local condition = {}
+    for index, part in ipairs(one(PATH_CONDITIONS)) do
+        condition[index] = part
+    end
+    condition[1] = read
+    return condition
+end
+
 local CONDITIONS = {
     {"http_x_a", "==", "a"}, {"http_x_a", "~~", ".*"}, {"http_x_a", "!", "~~", ".*"}, {"http_x_a", "~~", "^a"},
     {"http_x_b", "~~", "b\\z"}, {"http_x_b", ">=", 5}, {"http_x_b", "!", "==", "ab"}, {"request_method", "==", "GET"},
@@ -85,8 +102,10 @@ local function virtual_host(routes, hosts, common, band)
         return 5
     end
     local count = random(0, random(8) == 1 and 30 or 5)
+    -- A listener has one, and routes that others wrote may be beside it.
+    local read = one(READ)
     for index = 1, count do
-        local own = random(5) > 1 and {one(PATH_CONDITIONS)} or {}
+        local own = random(5) > 1 and {path_condition(random(8) == 1 and one(READ) or read)} or {}
         push("/*", count + 2 - index, conditions(own, random(2) - 1))
     end
     push("/*", 1, {})
@@ -159,7 +178,7 @@ function _M.other()
         route.methods = random(5) == 1 and some(METHODS) or nil
         route.remote_addrs = random(8) == 1 and {"10.0.0.0/16", "127.0.0.1"} or nil
         if random(2) == 1 then
-            local own = random(3) > 1 and {one(PATH_CONDITIONS)} or {}
+            local own = random(3) > 1 and {path_condition(one(READ))} or {}
             route.vars = conditions(own, 2)
         end
         if random(15) == 1 then
@@ -171,18 +190,25 @@ function _M.other()
 end
 
 --- The variables of a request.
+local function path()
+    local text = one(PATHS)
+    if random(2) == 1 then
+        text = text .. one({"", "/", "b", "/b", "/c", "/a/b", "x", "\n"})
+    end
+    return (text:gsub("//", "/"))
+end
+
 function _M.request()
     local host = one(NAMES)
-    local uri = one(PATHS)
-    if random(2) == 1 then
-        uri = uri .. one({"", "/", "b", "/b", "/c", "/a/b", "x", "\n"})
-    end
-    uri = uri:gsub("//", "/")
-    return {
-        host = host, uri = uri, http_host = random(3) == 1 and host .. ":8080" or host, server_port = one(PORTS),
+    local request = {
+        host = host, http_host = random(3) == 1 and host .. ":8080" or host, server_port = one(PORTS),
         request_method = one(METHODS), remote_addr = one(ADDRESSES), http_x_a = random(2) == 1 and one(VALUES) or nil,
         http_x_b = random(2) == 1 and one(VALUES) or nil,
     }
+    for _, name in ipairs(READ) do
+        request[name] = path()
+    end
+    return request
 end
 
 return _M

@@ -3,6 +3,9 @@
 local core = require("apisix.core")
 local service = require("apisix.http.service")
 
+-- Routes of Amesh have conditions on these.
+require("amesh.path").register(core.ctx.register_var)
+
 local agent = require("ngx.process").type() == "privileged agent"
 
 return require("amesh.router").new({

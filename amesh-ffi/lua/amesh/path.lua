@@ -1,15 +1,19 @@
---- Paths as Envoy's connection manager writes them, and changes of them. A query stays as it is.
+--- Paths as Envoy's connection manager writes them. A query stays as it is.
+--
+-- They are also variables for the conditions of routes: nginx's own `uri` is decoded, its dot segments resolved and its
+-- slashes merged, whatever Envoy would do. The name of a variable says what is done: `amesh_path` is the path as it was
+-- sent, `amesh_path_normalized`, `amesh_path_merged` and `amesh_path_unescaped` what `normalize`, `merge_slashes` and
+-- `escaped_slashes` make of it; more than one in that order, as `amesh_path_normalized_merged`.
 
 local plugin = require("amesh.plugin")
 
 local byte, char, find, format, gsub, sub = string.byte, string.char, string.find, string.format, string.gsub, string.sub
 local concat = table.concat
-local tonumber = tonumber
+local ipairs, pairs, tonumber = ipairs, pairs, tonumber
 
 local _M = {}
 
 local SLASHES = {unescape = true, redirect = true, reject = true}
-
 
 -- An escape of a character that needs none.
 local function decode(digits)
@@ -121,38 +125,42 @@ function _M.compile(conf)
 end
 
 
---- A function of a path and query that gives them changed; nil and what is wrong. Where a part is cut off it wants the
--- context too: the route was chosen by the path as nginx reads it, and where that begins otherwise, it is cut off that.
-function _M.rewrite(conf, nginx)
-    local wrong = plugin.wrong(conf, {cut = "number?", pattern = "string?", put = "string"}, "rewrite")
-    if wrong then
-        return nil, wrong
-    end
-    local cut, pattern, put = conf.cut, conf.pattern, conf.put
-    if pattern then
-        local _, err = nginx.replace_all("/", pattern, put)
-        if err then
-            return nil, "rewrite.pattern: " .. err
-        end
-    end
-    return function(target, ctx)
-        local question = find(target, "?", 1, true)
-        local path = question and sub(target, 1, question - 1) or target
-        local query = question and sub(target, question) or ""
-        if cut then
-            local read = nginx.var(ctx, "uri")
-            if read and sub(path, 1, cut) ~= sub(read, 1, cut) then
-                path = nginx.escape(read)
+-- A target without its query.
+local function without_query(target)
+    local question = find(target, "?", 1, true)
+    return question and sub(target, 1, question - 1) or target
+end
+
+
+--- The names of the variables, and functions of a target that give their values. What Envoy refuses is refused by the plugin
+-- that forwards; until then it is looked for as it was sent.
+function _M.variables()
+    local variables = {}
+    for _, normalize in ipairs({false, true}) do
+        for _, merge in ipairs({false, true}) do
+            for _, unescape in ipairs({false, true}) do
+                local form = _M.compile({
+                    normalize = normalize, merge_slashes = merge, escaped_slashes = unescape and "unescape" or nil,
+                })
+                local name = "amesh_path" .. (normalize and "_normalized" or "") .. (merge and "_merged" or "")
+                    .. (unescape and "_unescaped" or "")
+                variables[name] = function(target)
+                    return without_query(form(target) or target)
+                end
             end
         end
-        if pattern then
-            path = nginx.replace_all(path, pattern, put) or path
-        elseif cut then
-            path = put .. sub(path, cut + 1)
-        else
-            path = put
-        end
-        return path .. query
+    end
+    return variables
+end
+
+
+--- Makes the variables known to APISIX; `register` is `core.ctx.register_var`.
+function _M.register(register)
+    for name, value in pairs(_M.variables()) do
+        register(name, function(ctx)
+            local var = ctx.var
+            return value(var.real_request_uri or var.request_uri)
+        end)
     end
 end
 
