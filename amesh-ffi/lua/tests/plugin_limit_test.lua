@@ -258,6 +258,11 @@ return {
         one.upstream.nodes[2] = {}
         equal(one.burst(5), "1 1")
     end},
+    {"nodes that stand for nothing are no endpoints", function()
+        local one = gateway({["amesh-limits"] = "connections=1,pending=1"}, 2)
+        one.upstream.type = "amesh_original_dst"
+        equal(one.burst(5), "1 1")
+    end},
     {"limits that are not understood are told, and not enforced", function()
         local one = gateway({["amesh-limits"] = "requests=1,magic=2"})
         local said

@@ -103,6 +103,13 @@ local function limits_of(limit, upstream, nginx)
 end
 
 
+-- How many endpoints may have a connection.
+local function endpoints(upstream)
+    -- The nodes of such an upstream stand for nothing.
+    return upstream.type == "amesh_original_dst" and 1 or #upstream.nodes
+end
+
+
 -- One less in flight, and whoever waits first may look.
 local function done(name, nginx)
     nginx.counts():give(name)
@@ -170,7 +177,7 @@ function _M.before_proxy(limit, ctx, nginx)
         return nil
     end
     -- Nodes that a name stands for may be others each time.
-    local most, waits = _M.most(limits, #upstream.nodes)
+    local most, waits = _M.most(limits, endpoints(upstream))
     -- A part of what is in flight is known only where that is counted.
     most = most or limits["retry-percent"] and math_huge
     ctx.amesh_limits = limits
@@ -202,7 +209,7 @@ function _M.admit_copy(upstream, nginx)
     local limits = limits_of(DEFAULT, upstream, nginx)
     local most, waits
     if limits then
-        most, waits = _M.most(limits, #upstream.nodes)
+        most, waits = _M.most(limits, endpoints(upstream))
     end
     if not most then
         return true
