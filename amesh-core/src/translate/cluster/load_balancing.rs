@@ -206,8 +206,8 @@ pub(crate) fn balancing(settings: Settings<'_>, at: Path<'_>, findings: &Finding
         Some(LbConfig::LeastRequestLbConfig(config)) if policy == Ok(LbPolicy::LeastRequest) => {
             start = least_request(config, package, at.field("least_request_lb_config"), findings);
         }
-        // The configuration of another balancer than the policy names is not read.
-        None | Some(LbConfig::LeastRequestLbConfig(_)) => {}
+        // The configuration of another balancer than the policy names is not read; ORIGINAL_DST's is with the cluster's type.
+        None | Some(LbConfig::LeastRequestLbConfig(_) | LbConfig::OriginalDstLbConfig(_)) => {}
         Some(LbConfig::RoundRobinLbConfig(config)) => {
             let RoundRobinLbConfig { slow_start_config } = config;
             if policy == Ok(LbPolicy::RoundRobin) {
@@ -230,8 +230,6 @@ pub(crate) fn balancing(settings: Settings<'_>, at: Path<'_>, findings: &Finding
                 findings,
             );
         }
-        // Read with the type of the cluster.
-        Some(LbConfig::OriginalDstLbConfig(_)) => {}
     }
     let at = at.field("lb_policy");
     match policy {
