@@ -21,7 +21,7 @@ pub use plugin::Plugins;
 pub use route::Route;
 pub use upstream::{
     ActiveCheck, ActiveHealthy, ActiveUnhealthy, Balancer, Checks, KeepalivePool, Node, NodeMetadata, PassHost,
-    PassiveCheck, PassiveHealthy, PassiveUnhealthy, Scheme, Timeout, Upstream,
+    PassiveCheck, PassiveHealthy, PassiveUnhealthy, Scheme, Timeout, Upstream, UpstreamLabels,
 };
 
 /// The kinds of objects, in the order in which they must be written: what is referred to comes before what refers.

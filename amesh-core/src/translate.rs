@@ -6,6 +6,7 @@
 pub(crate) mod cluster;
 pub(crate) mod endpoint;
 pub(crate) mod http_filter;
+mod limited;
 pub(crate) mod listener;
 pub(crate) mod resource;
 pub(crate) mod route;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use crate::options::{Arrival, Options};
 
+use self::limited::Limited;
 use self::listener::Use;
 use self::setting::Setting;
 use self::tally::Tally;
@@ -97,6 +99,7 @@ pub(crate) static FEATURES: &[&Feature] = &[
 pub struct Translation {
     options: Options,
     setting: Setting,
+    limited: Limited,
     outputs: BTreeMap<Unit, Output>,
     /// Where each route configuration applies, by the listener that says so.
     uses: BTreeMap<String, BTreeMap<String, Vec<Use>>>,
@@ -144,6 +147,7 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
     let mut translation = Translation {
         options: options.clone(),
         setting: Setting::of(snapshot, options),
+        limited: Limited::new(snapshot, options),
         outputs: BTreeMap::new(),
         uses: BTreeMap::new(),
         named: BTreeMap::new(),
@@ -256,7 +260,11 @@ impl Translation {
             .appeared_or_gone
             .iter()
             .filter(|name| name.kind == ResourceType::Cluster);
-        let referrers: Vec<&ResourceName> = gone.flat_map(|name| snapshot.referrers(name)).collect();
+        let relimited = self.limited.update(snapshot, dirty, &self.options);
+        let referrers: Vec<&ResourceName> = gone
+            .chain(relimited)
+            .flat_map(|name| snapshot.referrers(name))
+            .collect();
         units.extend(
             referrers
                 .iter()

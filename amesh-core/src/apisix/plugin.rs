@@ -5,6 +5,7 @@ mod amesh_cors;
 mod amesh_fault;
 mod amesh_forward;
 mod amesh_hash;
+mod amesh_limit;
 mod amesh_mirror;
 mod amesh_response;
 mod amesh_retry;
@@ -25,6 +26,7 @@ pub use amesh_cors::AmeshCors;
 pub use amesh_fault::{AbortFault, AmeshFault, DelayFault, Part};
 pub use amesh_forward::{AmeshForward, HostRewrite, WeightedCluster, WeightedClusters};
 pub use amesh_hash::{AmeshHash, CookieAttribute, HashCookie, HashHeader, HashOf, HashPolicy, HashSourceIp};
+pub use amesh_limit::AmeshLimit;
 pub use amesh_mirror::{AmeshMirror, MirrorCopy};
 pub use amesh_response::AmeshResponse;
 pub use amesh_retry::{AmeshRetry, Retry, RetryOn};
@@ -53,6 +55,9 @@ pub struct Plugins {
     /// Amesh's own: what keeps requests on one node.
     #[serde(rename = "amesh-hash", skip_serializing_if = "Option::is_none")]
     pub amesh_hash: Option<AmeshHash>,
+    /// Amesh's own: what an upstream may have in flight.
+    #[serde(rename = "amesh-limit", skip_serializing_if = "Option::is_none")]
+    pub amesh_limit: Option<AmeshLimit>,
     /// Amesh's own: how long a request may take and when it is tried again.
     #[serde(rename = "amesh-retry", skip_serializing_if = "Option::is_none")]
     pub amesh_retry: Option<AmeshRetry>,

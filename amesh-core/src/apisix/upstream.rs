@@ -12,6 +12,9 @@ pub struct Upstream {
     /// A name for people, 1 to 256 characters: the Envoy cluster's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What Amesh's own plugins know of it: upstreams of APISIX have no other place for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<UpstreamLabels>,
     /// How requests are spread.
     #[serde(rename = "type")]
     pub balancer: Balancer,
@@ -36,6 +39,17 @@ pub struct Upstream {
     /// Health checks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checks: Option<Checks>,
+}
+
+/// What Amesh's own plugins know of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct UpstreamLabels {
+    /// What may be in flight at a time, as `connections=1,pending=1`: see `amesh/plugin/limit.lua`.
+    #[serde(rename = "amesh-limits", skip_serializing_if = "Option::is_none")]
+    pub limits: Option<String>,
+    /// The same for requests of routes with a high priority.
+    #[serde(rename = "amesh-limits-high", skip_serializing_if = "Option::is_none")]
+    pub limits_high: Option<String>,
 }
 
 /// How requests are spread over nodes.

@@ -174,7 +174,6 @@ pub(crate) fn upstream(
     let redirected = (discovery == Discovery::OriginalDst)
         .then(|| original_dst::balancing(lb_config.as_ref(), upstream_bind_config.is_some(), at, findings))
         .flatten();
-    circuit_breaker::circuit_breakers(circuit_breakers.as_ref(), at, findings);
     health_check::health_checks(health_checks, *close_connections_on_host_health_failure, at, findings);
     // Nodes that stand for nothing are not probed.
     let ejected = outlier_detection.is_some() && redirected.is_some();
@@ -209,6 +208,7 @@ pub(crate) fn upstream(
         at,
         findings,
     );
+    let labels = circuit_breaker::labels(circuit_breakers.as_ref(), &protocol, at, findings);
     let refused = protocol.refused || extension::refused(filters, upstream_config.as_ref(), at, findings);
 
     let sockets = transport_socket::Sockets::of(
@@ -249,6 +249,7 @@ pub(crate) fn upstream(
     Upstream {
         id: Id::of(name),
         name: Some(short(name)).filter(|name| !name.is_empty()),
+        labels,
         balancer: balancing.balancer,
         key: balancing.key,
         scheme: match (protocol.speaks, tls) {
@@ -271,6 +272,7 @@ pub(crate) fn no_nodes(name: &str) -> Upstream {
     Upstream {
         id: Id::of(name),
         name: Some(short(name)).filter(|name| !name.is_empty()),
+        labels: None,
         balancer: Balancer::RoundRobin,
         key: None,
         scheme: Scheme::Http,

@@ -23,6 +23,7 @@ pub(crate) mod timeout;
 pub(crate) mod virtual_host;
 pub(crate) mod weighted;
 
+use envoy_types::pb::envoy::config::core::v3::RoutingPriority;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 
 use self::assemble::assemble;
@@ -126,12 +127,20 @@ static SPECIFIERS: Rule = Rule::new(
     "permit the rule to serve the routes without them",
 );
 
-/// Which clusters exist, for the answers that depend on it.
-pub(crate) struct Clusters<'a>(pub(crate) &'a dyn Fn(&str) -> bool);
+/// What routes have to know of clusters: whether they exist, for answers that depend on it, and whether they have limits for
+/// requests of a priority. Where either changes, the routes that lead to the cluster are translated anew.
+pub(crate) struct Clusters<'a> {
+    pub(crate) exists: &'a dyn Fn(&str) -> bool,
+    pub(crate) limits: &'a dyn Fn(&str, RoutingPriority) -> bool,
+}
 
 impl Clusters<'_> {
     fn exists(&self, name: &str) -> bool {
-        (self.0)(name)
+        (self.exists)(name)
+    }
+
+    fn limits(&self, name: &str, priority: RoutingPriority) -> bool {
+        (self.limits)(name, priority)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cluster::circuit_breaker::limits;
 use super::http_filter::Configs;
 use super::listener::{Inline, Listened, Surroundings, Use, listener};
 use super::route::{Applied, Clusters, Serving, route_configuration};
@@ -67,7 +68,13 @@ impl Unit {
             .map_or(&[][..], |resource| resource.unknown.as_slice());
         let findings = Findings::new(options, name, unknown);
         resource::report_unknown(&findings);
-        let clusters = Clusters(&|name| snapshot.cluster(name).is_some());
+        let clusters = Clusters {
+            exists: &|name| snapshot.cluster(name).is_some(),
+            limits: &|name, priority| {
+                let cluster = snapshot.cluster(name);
+                cluster.is_some_and(|cluster| limits(cluster.circuit_breakers.as_ref(), priority))
+            },
+        };
         match self {
             Self::Listener(name) => run_listener(name, snapshot, setting, &clusters, findings),
             Self::Routes(name) => {

@@ -23,6 +23,7 @@ mod fixture;
 #[path = "../precedence/model/envoy/host.rs"]
 mod host;
 mod judge;
+mod limits;
 mod made;
 mod merge;
 mod named;
@@ -78,21 +79,25 @@ fn examples() -> usize {
 
 /// The name and the resources of every fixture and scenario that is asked for.
 fn inputs() -> Vec<(String, Vec<Resource>)> {
-    let wanted = std::env::var("AMESH_DIFFERENTIAL").unwrap_or_default();
+    inputs_of(&std::env::var("AMESH_DIFFERENTIAL").unwrap_or_default())
+}
+
+/// The name and the resources of every fixture and scenario whose name begins so.
+fn inputs_of(wanted: &str) -> Vec<(String, Vec<Resource>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
     let mut list = Vec::new();
     for fixture in fixture::features() {
         let name = fixture.path.strip_prefix(&root).expect("a fixture");
         let name = name.to_string_lossy().trim_end_matches(".in.yaml").to_owned();
-        if name.starts_with(&wanted) {
+        if name.starts_with(wanted) {
             list.push((name, fixture.resources));
         }
     }
-    if "scenario/".starts_with(&wanted) || wanted.starts_with("scenario/") {
+    if "scenario/".starts_with(wanted) || wanted.starts_with("scenario/") {
         for (name, bytes) in fixture::scenarios() {
             let name = format!("scenario/{}", name.split('.').next().expect("a name"));
             // Thousands of services are a test of speed.
-            if name.starts_with(&wanted) && !name.contains("27-big") {
+            if name.starts_with(wanted) && !name.contains("27-big") {
                 list.push((name, dump::read(&bytes).expect("a dump").resources));
             }
         }
@@ -101,13 +106,13 @@ fn inputs() -> Vec<(String, Vec<Resource>)> {
 }
 
 /// What APISIX's `config.yaml` says, as the deployment page has it.
-fn config(router: &str, plugins: &BTreeSet<String>, target: Target) -> String {
+fn config(router: &str, plugins: &BTreeSet<String>, target: Target, workers: u32) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
     let lua = root.join("amesh-ffi/lua/?.lua");
     let mut config = json!({
         "apisix": {"router": {"http": router}, "extra_lua_path": lua},
         "plugins": plugins,
-        "nginx_config": {"http": {
+        "nginx_config": {"worker_processes": workers, "http": {
             "real_ip_from": ["0.0.0.0/32"],
             "underscores_in_headers": "off",
             "charset": "off",
@@ -116,14 +121,18 @@ fn config(router: &str, plugins: &BTreeSet<String>, target: Target) -> String {
     if target == Target::Amesh {
         config["nginx_config"]["http_server_configuration_snippet"] =
             json!("proxy_next_upstream error timeout http_503 non_idempotent;");
+        config["nginx_config"]["http"]["custom_lua_shared_dict"] = json!({"amesh-limits": "1m"});
     }
     config.to_string()
 }
 
-fn start(home: &Path, cases: &[Case], target: usize, ports: &[u16]) -> Apisix {
+fn start(home: &Path, cases: &[Case], target: usize, ports: &[u16], workers: u32) -> Apisix {
     let (kind, name, router, address) = TARGETS[target];
     let (text, plugins) = merge::file(cases, target);
-    let files = [("config.yaml", config(router, &plugins, kind)), ("apisix.yaml", text)];
+    let files = [
+        ("config.yaml", config(router, &plugins, kind, workers)),
+        ("apisix.yaml", text),
+    ];
     let files = files.each_ref().map(|(file, text)| (*file, text.as_str()));
     let apisix = Apisix::start_at(home, &files, &address.to_string(), ports);
     let mut client = Client::new(SocketAddr::new(address, ports[0]));
@@ -175,7 +184,7 @@ fn apisix_answers_as_envoy_does() {
     workloads.into_iter().for_each(echo::listen);
     echo::resolve();
     let ports: Vec<u16> = (PORTS..port).collect();
-    let apisixes = [0, 1].map(|target| start(&home, &cases, target, &ports));
+    let apisixes = [0, 1].map(|target| start(&home, &cases, target, &ports, 1));
     println!(
         "{} cases, {} listeners, ready after {:?}",
         cases.len(),

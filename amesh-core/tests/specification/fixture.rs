@@ -147,6 +147,8 @@ fn options(given: Option<&Value>, path: &Path) -> Options {
             ("arrival", "direct") => options.arrival = Some(Arrival::Direct),
             ("arrival", "redirect") => options.arrival = Some(Arrival::Redirect),
             ("arrival", "host") => options.arrival = Some(Arrival::Host),
+            // Of a sequence; all others are translated for each.
+            ("target", "amesh") => options.target = Target::Amesh,
             ("permit", _) => {
                 options.permitted = value
                     .as_array()

@@ -11,8 +11,8 @@ local type = type
 
 -- Every plugin of this package, which `amesh.hook` adds to those that config.yaml names.
 local OWN = {
-    "amesh-answer", "amesh-cors", "amesh-fault", "amesh-forward", "amesh-hash", "amesh-mirror", "amesh-response",
-    "amesh-retry", "amesh-status",
+    "amesh-answer", "amesh-cors", "amesh-fault", "amesh-forward", "amesh-hash", "amesh-limit", "amesh-mirror",
+    "amesh-response", "amesh-retry", "amesh-status",
 }
 
 local PHASES = {"rewrite", "access", "before_proxy", "header_filter", "body_filter", "log"}

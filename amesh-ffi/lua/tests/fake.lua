@@ -17,6 +17,17 @@ function _M.dict()
         return true
     end
     self.safe_set = self.set
+    function self.incr(_, key, by, init)
+        if not data[key] and (not init or self.full) then
+            return nil, init and "no memory" or "not found"
+        end
+        self:set(key, (data[key] or init) + by)
+        return data[key]
+    end
+    -- What is added with a time is there until the test deletes it.
+    function self.add(_, key, value)
+        return data[key] == nil and self:set(key, value)
+    end
     function self.delete(_, key)
         data[tostring(key)] = nil
         for index, other in ipairs(order) do

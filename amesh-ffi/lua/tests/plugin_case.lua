@@ -1,7 +1,9 @@
 --- A plugin as APISIX runs it, with a request and a response of the test's own.
 
+local counts = require("amesh.counts")
 local headers = require("amesh.plugin.headers")
 local condition = require("amesh.plugin.condition")
+local lines = require("amesh.lines")
 local pcre = require("router.pcre")
 local plugin = require("amesh.plugin")
 local fake = require("fake")
@@ -81,6 +83,14 @@ function _M.nginx(request)
         return type(value) == "table" and value or {value}
     end
     function nginx.in_balancer() return false end
+    function nginx.upstream() return request.upstream end
+    function nginx.forget_checker(ctx) ctx.up_checker = nil end
+    local counted = counts.new({dict = request.dict or fake.dict(), pid = 1, alive = function() return true end})
+    function nginx.counts() return counted end
+    local waiting = lines.new(function() error("nothing waits here") end)
+    function nginx.lines() return waiting end
+    function nginx.conf_of() return nil end
+    nginx.log_error = fake.log().error
     function nginx.connection() return request.client, request.server end
     function nginx.balancer() return request.balancer end
     function nginx.upstream_answered() return not request.failed end

@@ -5,11 +5,11 @@ package.path = "./?.lua;./tests/?.lua;" .. package.path
 
 local FILES = {
     "agent_test", "balancer_hash_test", "balancer_least_request_test", "balancer_original_dst_test",
-    "balancer_random_test", "balancer_slow_start_test", "hook_test", "journal_test", "kind_test", "loop_test",
-    "manifest_test", "metrics_test", "plugin_answer_test", "plugin_cors_test", "plugin_fault_test",
-    "plugin_fixture_test", "plugin_forward_test", "plugin_hash_test", "plugin_headers_test", "plugin_manager_test",
-    "plugin_mirror_test", "plugin_retry_test", "property_test", "provider_test", "settings_test", "wakeup_test",
-    "workers_test",
+    "balancer_random_test", "balancer_slow_start_test", "counts_test", "hook_test", "journal_test", "kind_test",
+    "loop_test", "manifest_test", "metrics_test", "plugin_answer_test", "plugin_cors_test", "plugin_fault_test",
+    "plugin_fixture_test", "plugin_forward_test", "plugin_hash_test", "plugin_headers_test", "plugin_limit_test",
+    "plugin_manager_test", "plugin_mirror_test", "plugin_retry_test", "property_test", "provider_test",
+    "settings_test", "wakeup_test", "workers_test",
 }
 
 local wanted = {}

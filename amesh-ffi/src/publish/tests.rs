@@ -24,6 +24,7 @@ fn upstream(id: &str, size: usize) -> Object {
     Object::Upstream(Box::new(Upstream {
         id: Id::of(id),
         name: Some("x".repeat(size)),
+        labels: None,
         balancer: Balancer::RoundRobin,
         key: None,
         scheme: Scheme::Http,

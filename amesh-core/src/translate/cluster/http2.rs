@@ -61,13 +61,16 @@ and sends no PING.",
     advice: "none is needed unless a connection may die unnoticed; then set a read timeout",
 };
 
-/// Reports what HTTP/2 loses.
+/// How many requests at a time stand for any number.
+const ANY_NUMBER: u32 = 0x7fff_ffff;
+
+/// Reports what HTTP/2 loses, and gives how many requests a connection takes at a time; `None`: any number.
 #[expect(deprecated, reason = "a control plane may still send what Envoy still reads")]
-pub(crate) fn http2(options: &Http2ProtocolOptions, at: Path<'_>, findings: &Findings) {
+pub(crate) fn http2(options: &Http2ProtocolOptions, at: Path<'_>, findings: &Findings) -> Option<u32> {
     findings.add(&HTTP2, at);
     // Istio's usual value.
     if *options == Http2ProtocolOptions::default() {
-        return;
+        return None;
     }
     let Http2ProtocolOptions {
         hpack_table_size,
@@ -138,4 +141,7 @@ pub(crate) fn http2(options: &Http2ProtocolOptions, at: Path<'_>, findings: &Fin
     for (field, _) in set.into_iter().filter(|(_, set)| *set) {
         findings.add(&OPTIONS, at.field(field));
     }
+    let streams = max_concurrent_streams.as_ref().map(|streams| streams.value);
+    // The most that Envoy takes stands for no limit.
+    streams.filter(|streams| *streams < ANY_NUMBER)
 }

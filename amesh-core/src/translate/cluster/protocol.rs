@@ -245,6 +245,8 @@ pub(crate) struct Settings<'c> {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Protocol {
     pub(crate) speaks: Speaks,
+    /// How many requests Envoy would send at a time on a connection of HTTP/2; `None`: any number.
+    pub(crate) streams: Option<u32>,
     pub(crate) keepalive_pool: Option<KeepalivePool>,
     /// A filter that is not run must keep requests from the upstream.
     pub(crate) refused: bool,
@@ -262,6 +264,7 @@ pub(crate) fn protocol(settings: Settings<'_>, at: Path<'_>, findings: &Findings
     } = settings;
     let mut protocol = Protocol {
         speaks: Speaks::Http1,
+        streams: None,
         keepalive_pool: None,
         refused: false,
     };
@@ -286,7 +289,7 @@ pub(crate) fn protocol(settings: Settings<'_>, at: Path<'_>, findings: &Findings
     }
     if let Some(options) = http2_protocol_options {
         protocol.speaks = Speaks::Http2;
-        http2::http2(options, at.field("http2_protocol_options"), findings);
+        protocol.streams = http2::http2(options, at.field("http2_protocol_options"), findings);
     }
     if protocol_selection != 0 {
         protocol.speaks = Speaks::Http1;
@@ -324,11 +327,11 @@ fn http_options(protocol: &mut Protocol, options: &HttpProtocolOptions, at: Path
     if let Some(common) = common_http_protocol_options {
         common_options(protocol, common, at.field("common_http_protocol_options"), findings);
     }
-    protocol.speaks = Speaks::Http1;
+    (protocol.speaks, protocol.streams) = (Speaks::Http1, None);
     match upstream_protocol_options {
         None => {}
         Some(UpstreamProtocolOptions::ExplicitHttpConfig(config)) => {
-            protocol.speaks = explicit(config, at.field("explicit_http_config"), findings);
+            (protocol.speaks, protocol.streams) = explicit(config, at.field("explicit_http_config"), findings);
         }
         Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(_)) => {
             findings.add(&CLIENTS_PROTOCOL, at.field("use_downstream_protocol_config"));
@@ -372,21 +375,22 @@ fn is_codec(filter: &HttpFilter) -> bool {
     }
 }
 
-fn explicit(config: &ExplicitHttpConfig, at: Path<'_>, findings: &Findings) -> Speaks {
+/// The version, and how many requests a connection of HTTP/2 takes at a time.
+fn explicit(config: &ExplicitHttpConfig, at: Path<'_>, findings: &Findings) -> (Speaks, Option<u32>) {
     let ExplicitHttpConfig { protocol_config } = config;
     match protocol_config {
-        None => Speaks::Http1,
+        None => (Speaks::Http1, None),
         Some(ProtocolConfig::HttpProtocolOptions(options)) => {
             http1_options(options, at.field("http_protocol_options"), findings);
-            Speaks::Http1
+            (Speaks::Http1, None)
         }
         Some(ProtocolConfig::Http2ProtocolOptions(options)) => {
-            http2::http2(options, at.field("http2_protocol_options"), findings);
-            Speaks::Http2
+            let streams = http2::http2(options, at.field("http2_protocol_options"), findings);
+            (Speaks::Http2, streams)
         }
         Some(ProtocolConfig::Http3ProtocolOptions(_)) => {
             findings.add(&HTTP3, at.field("http3_protocol_options"));
-            Speaks::Http1
+            (Speaks::Http1, None)
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `RouteAction`: the cluster that gets a request, and what happens on the way to it.
 
+use envoy_types::pb::envoy::config::core::v3::RoutingPriority;
 use envoy_types::pb::envoy::config::route::v3::RouteAction;
 use envoy_types::pb::envoy::config::route::v3::route_action::{
     ClusterNotFoundResponseCode, ClusterSpecifier, UpgradeConfig,
@@ -14,7 +15,7 @@ use super::weighted::{METADATA_MATCH, Within, weighted};
 use super::{Above, Clusters};
 use super::{hash_policy, retry};
 use crate::apisix::Id;
-use crate::apisix::plugin::{Abort, AmeshRetry, LocalAnswer, Plugins};
+use crate::apisix::plugin::{Abort, AmeshLimit, AmeshRetry, LocalAnswer, Plugins};
 use crate::feature::{Feature, Message, exact, irrelevant, unsupported};
 use crate::finding::{Findings, Outcome, Path, Rule};
 use crate::options::Target;
@@ -45,7 +46,8 @@ pub(crate) static FEATURE: Feature = Feature {
                 irrelevant(
                     "priority",
                     "chooses among circuit breaker thresholds, which are reported where they are set",
-                ),
+                )
+                .amesh_exact("amesh-limit.high"),
                 unsupported("rate_limits", &RATE_LIMIT),
                 irrelevant(
                     "include_vh_rate_limits",
@@ -124,7 +126,7 @@ pub(super) fn route_action(
         retry_policy,
         retry_policy_typed_config,
         request_mirror_policies,
-        priority: _,
+        priority,
         rate_limits,
         include_vh_rate_limits: _,
         hash_policy,
@@ -221,6 +223,7 @@ pub(super) fn route_action(
             attempt_count_in_response,
             ..limits.amesh()
         };
+        plugins.amesh_limit = limit(*priority, cluster_specifier.as_ref(), above.clusters);
         plugins.amesh_retry = (plugin != AmeshRetry::default()).then_some(plugin);
     } else {
         timeout = limits.native();
@@ -234,6 +237,25 @@ pub(super) fn route_action(
         filters,
         cors,
     }
+}
+
+/// The plugin that enforces the limits of clusters; `None` where none has any for this priority.
+fn limit(priority: i32, specifier: Option<&ClusterSpecifier>, clusters: &Clusters<'_>) -> Option<AmeshLimit> {
+    let high = priority == i32::from(RoutingPriority::High);
+    let priority = if high {
+        RoutingPriority::High
+    } else {
+        RoutingPriority::Default
+    };
+    let limits = |name: &str| clusters.limits(name, priority);
+    let any = match specifier? {
+        ClusterSpecifier::Cluster(name) => limits(name),
+        ClusterSpecifier::WeightedClusters(list) => list.clusters.iter().any(|member| limits(&member.name)),
+        ClusterSpecifier::ClusterHeader(_)
+        | ClusterSpecifier::ClusterSpecifierPlugin(_)
+        | ClusterSpecifier::InlineClusterSpecifierPlugin(_) => false,
+    };
+    any.then_some(AmeshLimit { high })
 }
 
 /// The upstream of a cluster. One that does not exist has an upstream without nodes, so that the answer is 503 until it

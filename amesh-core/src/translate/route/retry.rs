@@ -64,8 +64,9 @@ static AGAIN: Rule = Rule::new(
      Amesh's package then at the policy of the route. Lost connections and timeouts are failures to nginx anyway; statuses \
      are when the setting names them (`http_503`, which Istio's own policy asks for), and a request with a method such as \
      POST is tried again once it was sent only with `non_idempotent` there. A status that nginx takes for a failure and the \
-     policy does not is answered without the upstream's body while tries are left. There are no more tries \
-     than a cluster with several endpoints has endpoints, where Envoy would come back to one. A timeout for one try bounds waits.",
+     policy does not, or for which the cluster has as many retries as it may, is answered without the upstream's body while \
+     tries are left. There are no more tries than a cluster with several endpoints has endpoints, where Envoy would come back \
+     to one. A timeout for one try bounds waits.",
     "set `proxy_next_upstream` as Amesh's deployment guide shows",
 );
 

@@ -63,10 +63,7 @@ function _M.request(ctx)
 end
 
 
-local function send(premature, request, headers, node, scheme, host, timeout)
-    if premature then
-        return
-    end
+local function send(request, headers, node, scheme, host, timeout)
     local client = http.new()
     client:set_timeouts(timeout.connect * 1000, timeout.send * 1000, timeout.read * 1000)
     local ok = client:connect({
@@ -93,8 +90,20 @@ local function send(premature, request, headers, node, scheme, host, timeout)
 end
 
 
+local function send_and_tell(premature, done, ...)
+    if not premature then
+        send(...)
+    end
+    if done then
+        done()
+    end
+end
+
+
 --- Sends a copy to a node of an upstream. Where that cannot be, it is not sent, and nobody is told.
-function _M.send(ctx, request, id, host)
+--
+-- `admit` says for an upstream whether it may be, and gives what to call when it is done, if anything.
+function _M.send(ctx, request, id, host, admit)
     local conf = upstream.get_by_id(id)
     local scheme = conf and (conf.scheme or "http")
     if not conf or not conf.nodes or #conf.nodes == 0 or scheme ~= "http" and scheme ~= "https" or conf.tls then
@@ -112,9 +121,17 @@ function _M.send(ctx, request, id, host)
         headers[name] = value
     end
     local timeout = conf.timeout or {connect = 10, send = 60, read = 60}
-    local ok, err = ngx.timer.at(0, send, request, headers, {host = node.host, port = node.port}, scheme, host, timeout)
+    local admitted, done = admit(conf)
+    if not admitted then
+        return
+    end
+    local address = {host = node.host, port = node.port}
+    local ok, err = ngx.timer.at(0, send_and_tell, done, request, headers, address, scheme, host, timeout)
     if not ok then
         core.log.warn("amesh: a copy of a request is not sent: ", err)
+        if done then
+            done()
+        end
     end
 end
 

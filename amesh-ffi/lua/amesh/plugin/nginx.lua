@@ -4,10 +4,16 @@ local balancer = require("ngx.balancer")
 local condition = require("amesh.plugin.condition")
 local copy = require("amesh.plugin.copy")
 local core = require("apisix.core")
+local counts = require("amesh.counts")
 local expr = require("resty.expr.v1")
 local headers = require("amesh.plugin.headers")
+local limit = require("amesh.plugin.limit")
+local lines = require("amesh.lines")
 local paths = require("amesh.path")
+local process = require("ngx.process")
+local semaphore = require("ngx.semaphore")
 
+local io_open = io.open
 local math_floor = math.floor
 local math_random = math.random
 local ngx = ngx
@@ -223,8 +229,89 @@ _M.conditions = condition.new({expr = expr, re_find = ngx.re.find})
 _M.request = copy.request
 
 
+local function admit_copy(conf)
+    return limit.admit_copy(conf, _M)
+end
+
+
 --- Sends a copy of such a request to an upstream, with another host.
-_M.send_copy = copy.send
+function _M.send_copy(ctx, request, id, host)
+    copy.send(ctx, request, id, host, admit_copy)
+end
+
+
+--- The upstream of a request, once it is chosen.
+function _M.upstream(ctx)
+    return ctx.upstream_conf
+end
+
+
+--- Lets the answer of a request say nothing of the health of the node that was chosen for it.
+function _M.forget_checker(ctx)
+    ctx.up_checker = nil
+end
+
+
+-- Whether a process is a worker of this nginx, or was until a moment ago.
+local function is_worker(pid)
+    local file = io_open("/proc/" .. pid .. "/stat", "r")
+    local stat = file and file:read("*a")
+    if file then
+        file:close()
+    end
+    local state, parent = (stat or ""):match("%) (%a) (%d+)")
+    return state ~= nil and state ~= "Z" and tonumber(parent) == process.get_master_pid()
+end
+
+
+local counted
+--- What is in flight, in all workers together.
+function _M.counts()
+    if not counted then
+        local dict = ngx.shared["amesh-limits"]
+        local alive = is_worker
+        if not dict then
+            dict = counts.own_dictionary()
+            core.log.warn("amesh: there is no shared dictionary amesh-limits, so each worker limits what it has in flight ",
+                          "itself; docs/deploy.md shows how config.yaml declares it")
+        elseif not is_worker(ngx.worker.pid()) then
+            -- What cannot be seen of this one cannot be seen of others.
+            alive = function() return true end
+        end
+        counted = counts.new({dict = dict, pid = ngx.worker.pid(), alive = alive})
+    end
+    return counted
+end
+
+
+local waiting
+--- Who waits for its turn, in this worker.
+function _M.lines()
+    if not waiting then
+        waiting = lines.new(semaphore.new)
+    end
+    return waiting
+end
+
+
+--- The time, in seconds.
+_M.now = ngx.now
+
+
+--- What another plugin of the request's route is told; nil where there is none of that name.
+function _M.conf_of(ctx, name)
+    local plugins = ctx.plugins
+    for index = 1, #plugins, 2 do
+        if plugins[index].name == name then
+            return plugins[index + 1]
+        end
+    end
+    return nil
+end
+
+
+--- What an operator has to know.
+_M.log_error = core.log.error
 
 
 --- Lets the request wait for this many seconds.
@@ -233,9 +320,9 @@ function _M.sleep(seconds)
 end
 
 
---- A whole number from 0 up to, but not including, the limit.
-function _M.random(limit)
-    return math_random(0, limit - 1)
+--- A whole number from 0 up to, but not including, the given one.
+function _M.random(below)
+    return math_random(0, below - 1)
 end
 
 

@@ -4,6 +4,8 @@
 -- further tries are still to be set, and before the others in nginx's balancer phase. nginx goes to the next try after
 -- every failure that `proxy_next_upstream` names. What the policy of the route would not have tried again ends there.
 
+local deadline = require("amesh.plugin.deadline")
+local limit = require("amesh.plugin.limit")
 local plugin = require("amesh.plugin")
 
 local ipairs = ipairs
@@ -25,9 +27,6 @@ local EXPECTED = "x-envoy-expected-rq-timeout-ms"
 -- What nginx is told where nothing is bounded: a day.
 local NO_LIMIT = 86400
 
--- The units of `grpc-timeout`, in seconds.
-local UNITS = {H = 3600, M = 60, S = 1, m = 1e-3, u = 1e-6, n = 1e-9}
-
 
 function _M.compile(conf)
     local wrong = plugin.wrong(conf, {
@@ -43,8 +42,8 @@ function _M.compile(conf)
         return nil, wrong
     end
     local policy = {
-        timeout = conf.timeout, stream = conf.stream_timeout, idle = conf.idle_timeout, times = 0,
-        grpc_max = conf.grpc_timeout_max, grpc_stream = conf.grpc_stream_timeout,
+        timeout = conf.timeout, stream_timeout = conf.stream_timeout, idle = conf.idle_timeout, times = 0,
+        grpc_timeout_max = conf.grpc_timeout_max, grpc_stream_timeout = conf.grpc_stream_timeout,
         counts = conf.attempt_count, tells = conf.attempt_count_in_response,
     }
     if conf.retry then
@@ -63,29 +62,6 @@ function _M.compile(conf)
         end
     end
     return policy
-end
-
-
--- What a gRPC client asks for, in seconds.
-local function grpc_timeout(ctx, nginx)
-    local value, unit = (nginx.request_header(ctx, "grpc-timeout") or ""):match("^(%d%d?%d?%d?%d?%d?%d?%d?)([HMSmun])$")
-    return value and tonumber(value) * UNITS[unit]
-end
-
-
--- The time for all tries together, and how much of it upstreams are told of; nil for no limit.
-local function total(policy, ctx, nginx)
-    if policy.grpc_max and (nginx.request_header(ctx, "Content-Type") or ""):find("^application/grpc") then
-        local limit = grpc_timeout(ctx, nginx)
-        if policy.grpc_max ~= 0 then
-            limit = math_min(limit or policy.grpc_max, policy.grpc_max)
-        end
-        if policy.grpc_stream then
-            return limit, policy.timeout
-        end
-        return limit, limit
-    end
-    return policy.stream and math_min(policy.stream, policy.timeout or policy.stream) or policy.timeout, policy.timeout
 end
 
 
@@ -120,12 +96,12 @@ end
 
 
 local function first(policy, ctx, nginx)
-    local left, told = total(policy, ctx, nginx)
+    local told = deadline.told(policy, ctx, nginx)
     tell(policy, told, ctx, nginx)
     ctx.amesh_told = told
-    if nginx.request_header(ctx, "Upgrade") then
-        -- Envoy counts from the end of the request, which such a connection does not have.
-        left = nil
+    local left = deadline.total(policy, ctx, nginx)
+    if left and ctx.amesh_waited then
+        left = left - ctx.amesh_waited
     end
     ctx.amesh_total = left
     local connect, wait = set_waits(policy, left, nginx.connect_timeout(ctx))
@@ -147,7 +123,7 @@ local function again(policy, ctx, nginx)
     local failure, status = last_try(nginx)
     local wanted = policy.times > 0
         and (failure == "status" and policy.statuses[status] or policy.on[failure])
-    if not wanted then
+    if not wanted or not limit.may_retry(ctx, nginx) then
         return nginx.fail(status)
     end
     local used = spent(nginx)

@@ -87,6 +87,7 @@ class Backend:
             disable_nagle_algorithm = True
 
             def do_GET(self):
+                outer.asked(self.path)
                 body = f"{outer.name} {self.path}".encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
@@ -101,10 +102,16 @@ class Backend:
             daemon_threads = True
             request_queue_size = 256
 
+            def handle_error(self, *args):
+                """A worker that is killed, or a client that leaves, is what tests do."""
+
         self.name = name
         self.server = Server(("127.0.0.1", 0), Handler)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def asked(self, path):
+        """What happens before an answer."""
 
     def close(self):
         self.server.shutdown()
@@ -115,7 +122,7 @@ class Gateway:
     """An APISIX. `stock` has its own config_xds read the dictionaries, otherwise Amesh's package does."""
 
     def __init__(self, stock=False, workers=2, wake=False, size="64m", stream=False, router=None, attr=None, plugins=(),
-                 hook=None):
+                 hook=None, dictionaries=None):
         self.directory = tempfile.mkdtemp(prefix="amesh-gw-", dir="/tmp")
         self.port, self.control, self.status, self.tcp = (free_port() for _ in range(4))
         self.bell = Bell(os.path.join(self.directory, "wake")) if wake else None
@@ -137,7 +144,7 @@ class Gateway:
             "plugin_attr": {"amesh": attr},
             "nginx_config": {
                 "worker_processes": workers,
-                "http": {"enable_access_log": False},
+                "http": {"enable_access_log": False, "custom_lua_shared_dict": dictionaries or {}},
                 "meta": {"lua_shared_dict": {"status-report": DICTIONARIES.format(size=size)}},
                 "event": {"worker_connections": 4096},
             },
