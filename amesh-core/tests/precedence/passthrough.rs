@@ -83,5 +83,5 @@ fn requests_go_where_the_client_connected() {
     // Nobody listens there.
     assert_eq!(ask("10.0.0.9:81", "one"), "502");
     // The client meant APISIX itself.
-    assert_eq!(ask("127.0.0.1:15001", "one"), "502");
+    assert_eq!(ask("127.0.0.1:15001", "one"), "503");
 }

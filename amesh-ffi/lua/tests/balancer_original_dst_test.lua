@@ -1,3 +1,4 @@
+local balancer = require("amesh.balancer.original_dst")
 local fake = require("fake")
 local original_dst = require("apisix.balancer.amesh_original_dst")
 local equal = fake.equal
@@ -16,12 +17,13 @@ return {
         equal(picked("10.0.0.1:80"), "10.0.0.1:80")
     end},
     {"nowhere where there is no such address, and not back to APISIX", function()
-        for address, why in pairs({[""] = "not redirected", ["10.0.0.1:15001"] = "APISIX itself"}) do
-            local server, err = picked(address)
-            equal(server, nil)
-            fake.contains(err, why)
+        local ended
+        balancer.exit = function(status) ended = status end
+        for _, address in ipairs({"", "10.0.0.1:15001", false}) do
+            ended = nil
+            equal(picked(address or nil), nil)
+            equal(ended, 503)
         end
-        equal(picked(nil), nil)
     end},
     {"a further try goes there again", function()
         local made = original_dst.new({}, {}, 0)

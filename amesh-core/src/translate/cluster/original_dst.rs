@@ -54,11 +54,12 @@ another address they would be redirected to the proxy again.",
 pub(super) static REDIRECTED: Rule = Rule {
     name: "cluster-original-dst-redirected",
     outcome: Outcome::Approximated,
-    summary: "requests go where the client connected if their connection was redirected, and are answered 502 if not",
+    summary: "requests go where the client connected if their connection was redirected, and are answered 503 if not",
     explanation: "\
-Amesh's balancer sends a request to the address (IPv4) that iptables redirected the client's connection from. Where nothing was \
-redirected, or the client meant APISIX itself, there is no such address: APISIX answers 502, and Envoy 503. Outlier detection \
-of such a cluster is left out: no address is known before it is asked for.",
+Amesh's balancer sends a request to the address that iptables redirected the client's connection from. Where nothing was \
+redirected, or the client meant APISIX itself, there is no such address, and the answer is 503 as with Envoy. So it is for \
+connections over IPv6, whose address nginx does not know. Outlier detection of such a cluster is left out: no address is known \
+before it is asked for.",
     advice: "nothing behind iptables; elsewhere name the hosts in ServiceEntry resources with resolution STATIC or DNS",
 };
 

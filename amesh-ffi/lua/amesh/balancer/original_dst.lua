@@ -6,7 +6,11 @@ local servers_of = require("amesh.balancer.servers")
 
 local tonumber = tonumber
 
-local _M = {}
+local _M = {
+    -- Answers a request with a status: APISIX would answer 502 where no server is chosen, and Envoy says 503. Tests have
+    -- their own.
+    exit = ngx and ngx.exit,
+}
 
 
 function _M.new(_, upstream)
@@ -18,10 +22,9 @@ function _M.new(_, upstream)
     return servers_of.picker(upstream, function(ctx)
         local var = ctx.var
         local address = var.connection_original_dst
-        if not address or address == "" then
-            return nil, "the client's connection was not redirected"
-        elseif address == var.server_addr .. ":" .. var.server_port then
-            return nil, "the client's connection was meant for APISIX itself"
+        -- It was not redirected, or it was meant for APISIX itself.
+        if not address or address == "" or address == var.server_addr .. ":" .. var.server_port then
+            return _M.exit(503)
         end
         return port and (address:gsub("%d+$", port)) or address
     end)
