@@ -14,7 +14,7 @@ use amesh_core::envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use amesh_core::envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use amesh_core::envoy_types::pb::envoy::config::listener::v3::Listener;
 use amesh_core::envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
-use amesh_core::{Options, Resource, Snapshot, Update, decode, plan, translate};
+use amesh_core::{Options, Resource, Snapshot, Target, Update, decode, plan, translate};
 use divan::{AllocProfiler, Bencher};
 use mesh::Mesh;
 use prost::Message as _;
@@ -29,8 +29,9 @@ fn main() {
     divan::main();
 }
 
-fn options() -> Options {
+fn options(target: Target) -> Options {
     let mut options = Options::default();
+    options.target = target;
     options.permitted.insert("istio-mutual-tls".to_owned());
     options
 }
@@ -82,8 +83,18 @@ fn index(bencher: Bencher<'_, '_>, services: usize) {
 
 #[divan::bench(args = SIZES, sample_count = 10, sample_size = 1)]
 fn translate_and_plan(bencher: Bencher<'_, '_>, services: usize) {
+    translated(bencher, services, Target::Native);
+}
+
+/// For an APISIX with the Lua package.
+#[divan::bench(args = SIZES, sample_count = 10, sample_size = 1)]
+fn translate_and_plan_with_package(bencher: Bencher<'_, '_>, services: usize) {
+    translated(bencher, services, Target::Amesh);
+}
+
+fn translated(bencher: Bencher<'_, '_>, services: usize, target: Target) {
     let snapshot = Snapshot::from_resources(resources(&mesh::mesh(services, ENDPOINTS)));
-    let options = options();
+    let options = options(target);
     bencher.bench_local(|| {
         let translation = translate(&snapshot, &options);
         let changes = plan(&Objects::new(), translation.objects());
@@ -94,7 +105,7 @@ fn translate_and_plan(bencher: Bencher<'_, '_>, services: usize) {
 #[divan::bench(args = SIZES, sample_count = 100, sample_size = 1)]
 fn one_endpoint(bencher: Bencher<'_, '_>, services: usize) {
     let mut snapshot = Snapshot::from_resources(resources(&mesh::mesh(services, ENDPOINTS)));
-    let mut translation = translate(&snapshot, &options());
+    let mut translation = translate(&snapshot, &options(Target::Native));
     let mut generation = 0;
     bencher.bench_local(|| {
         generation += 1;

@@ -47,8 +47,8 @@ static INTERNAL: Rule = Rule::new(
     Outcome::Ignored,
     "clients with internal addresses are treated like others",
     "At the edge, Envoy tells upstreams with x-envoy-internal that a client's address is an internal one, and otherwise with \
-     x-envoy-external-address what it is; and it keeps the x-request-id and the x-envoy headers of internal clients. Amesh's plugins take all clients \
-     for external ones.",
+     x-envoy-external-address what it is; and it keeps the x-request-id and the x-envoy headers of internal clients. Amesh's \
+     plugins take all clients for external ones.",
     "nothing, unless an application reads the headers; to keep the ids of clients, preserve external ones",
 );
 
@@ -67,7 +67,8 @@ pub(super) struct Trust {
     pub(super) skip_append: bool,
 }
 
-/// Reads what a connection manager says about the client. Which address of X-Forwarded-For a connection manager takes for the client's, counted from the end.
+/// Reads what a connection manager says about the client, and gives which address of X-Forwarded-For it takes for the client's,
+/// counted from the end.
 pub(super) fn client_hop(trust: &Trust, headers: &mut Manager, at: Path<'_>, findings: &Findings) -> Option<u32> {
     let Trust {
         own_address,
