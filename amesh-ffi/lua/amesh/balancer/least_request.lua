@@ -55,10 +55,7 @@ function _M.new(up_nodes, upstream, priority)
     end)
 
     return servers_of.picker(upstream, function(ctx)
-        local left, err = servers_of.untried(servers, ctx)
-        if not left then
-            return nil, err
-        end
+        local left = servers_of.untried(servers, ctx)
         local server
         if turns then
             local tried = ctx.amesh_tried

@@ -47,10 +47,7 @@ function _M.new(up_nodes, upstream)
         if not ctx.amesh_tried then
             return draw(servers, sums)
         end
-        local left, err = servers_of.untried(servers, ctx)
-        if not left then
-            return nil, err
-        end
+        local left = servers_of.untried(servers, ctx)
         return draw(left, sums and summed(left, up_nodes))
     end)
 end

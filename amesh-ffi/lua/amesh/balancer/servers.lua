@@ -47,7 +47,8 @@ function _M.memory()
 end
 
 
---- Those of the servers that the request was not sent to; nil and why where there is none.
+--- Those of the servers that the request was not sent to. When it was sent to all of them, all are asked again, as by
+-- Envoy.
 function _M.untried(servers, ctx)
     local tried = ctx.amesh_tried
     if not tried then
@@ -60,7 +61,8 @@ function _M.untried(servers, ctx)
         end
     end
     if #left == 0 then
-        return nil, "all upstream servers tried"
+        ctx.amesh_tried = nil
+        return servers
     end
     return left
 end

@@ -354,16 +354,18 @@ end
 --- Before the first try: its timeouts in seconds, and how many more there may be. APISIX takes both from the upstream,
 -- which many requests share, so this request gets one of its own that says the rest of what the other says.
 --
--- APISIX takes no node twice but an only one, and answers 502 when it has none left: the answer of the last node is better.
+-- APISIX's own balancers take no node twice but an only one, and it answers 502 when they have none left: the answer of the
+-- last node is better. Those of this package come back to nodes.
 function _M.set_tries(ctx, connect, wait, times)
-    local nodes = ctx.upstream_conf and ctx.upstream_conf.nodes
-    if nodes and #nodes > 1 and times > #nodes - 1 then
+    local upstream = ctx.upstream_conf
+    local nodes = upstream and upstream.nodes
+    if nodes and #nodes > 1 and times > #nodes - 1 and upstream.type:sub(1, 6) ~= "amesh_" then
         times = #nodes - 1
     end
     ctx.upstream_conf = setmetatable({
         timeout = {connect = connect, send = wait, read = wait},
         retries = times,
-    }, {__index = ctx.upstream_conf})
+    }, {__index = upstream})
 end
 
 
