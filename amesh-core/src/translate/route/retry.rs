@@ -66,8 +66,8 @@ static AGAIN: Rule = Rule::new(
      POST is tried again once it was sent only with `non_idempotent` there. A status that nginx takes for a failure and the \
      policy does not, or for which the cluster has as many retries as it may, is answered without the upstream's body while \
      tries are left. A cluster with several endpoints that are asked in turn (`ROUND_ROBIN`) is tried no more often than it has \
-     endpoints, where Envoy would come back to one. It follows at once, where Envoy waits a random time, 25 milliseconds at most before the first. A timeout for one \
-     try bounds waits.",
+     endpoints, where Envoy would come back to one. Another try follows at once, where Envoy waits a random time, 25 \
+     milliseconds at most before the first. A timeout for one try bounds waits.",
     "set `proxy_next_upstream` as Amesh's deployment guide shows",
 );
 
