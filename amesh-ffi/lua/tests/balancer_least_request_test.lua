@@ -1,6 +1,7 @@
+local case = require("balancer_case")
 local fake = require("fake")
 local least_request = require("apisix.balancer.amesh_least_request")
-local equal = fake.equal
+local equal, sent_and_ended = fake.equal, case.sent
 
 local names = 0
 
@@ -18,19 +19,6 @@ local function sent(made, times)
     for _ = 1, times do
         local server = made.get({})
         seen[server] = (seen[server] or 0) + 1
-    end
-    return seen
-end
-
-
---- Sends requests one at a time.
-local function sent_and_ended(made, times)
-    local seen = {}
-    for _ = 1, times do
-        local ctx = {}
-        ctx.balancer_server = made.get(ctx)
-        seen[ctx.balancer_server] = (seen[ctx.balancer_server] or 0) + 1
-        made.after_balance(ctx, false)
     end
     return seen
 end
@@ -100,18 +88,8 @@ return {
         assert(sent_and_ended(new, 100)[busy] > 0)
     end},
     {"a further try goes to another node, and to all again when all were tried", function()
-        for _, nodes in ipairs({{a = 1, b = 1, c = 1}, {a = 1, b = 5, c = 2}}) do
-            local made, ctx, seen = of(nodes), {}, {}
-            for _ = 1, 3 do
-                ctx.balancer_server = made.get(ctx)
-                seen[ctx.balancer_server] = true
-                made.after_balance(ctx, true)
-            end
-            assert(seen.a and seen.b and seen.c)
-            -- Then all are asked again.
-            assert(nodes[made.get(ctx)])
-            equal(ctx.amesh_tried, nil)
-        end
+        case.comes_back(of({a = 1, b = 1, c = 1}), 3)
+        case.comes_back(of({a = 1, b = 5, c = 2}), 3)
     end},
     {"settings that are not understood are refused", function()
         for _, key in ipairs({"", "2", "0 1", "2 x"}) do

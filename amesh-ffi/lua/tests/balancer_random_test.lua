@@ -1,3 +1,4 @@
+local case = require("balancer_case")
 local fake = require("fake")
 local random = require("apisix.balancer.amesh_random")
 local equal = fake.equal
@@ -27,15 +28,6 @@ return {
         equal(seen.a + seen.b + seen.c, 4000)
     end},
     {"a further try goes to another node, and to all again when all were tried", function()
-        local made, ctx, seen = random.new({a = 1, b = 3, c = 1}, {}), {}, {}
-        for _ = 1, 3 do
-            ctx.balancer_server = made.get(ctx)
-            seen[ctx.balancer_server] = true
-            made.after_balance(ctx, true)
-        end
-        assert(seen.a and seen.b and seen.c)
-        -- Then all are asked again.
-        assert(seen[made.get(ctx)])
-        equal(ctx.amesh_tried, nil)
+        case.comes_back(random.new({a = 1, b = 3, c = 1}, {}), 3)
     end},
 }

@@ -1,8 +1,9 @@
+local case = require("balancer_case")
 local fake = require("fake")
 local least_request = require("apisix.balancer.amesh_least_request")
 local round_robin = require("apisix.balancer.amesh_round_robin")
 local slow_start = require("amesh.balancer.slow_start")
-local equal = fake.equal
+local equal, sent = fake.equal, case.sent
 
 local names, time = 0, 1000
 
@@ -15,19 +16,6 @@ end
 local function upstream(key)
     names = names + 1
     return {key = key, resource_key = "/upstreams/slow" .. names}
-end
-
-
---- How many of some requests, one at a time, each node gets.
-local function sent(made, times)
-    local seen = {}
-    for _ = 1, times do
-        local ctx = {}
-        ctx.balancer_server = made.get(ctx)
-        seen[ctx.balancer_server] = (seen[ctx.balancer_server] or 0) + 1
-        made.after_balance(ctx, false)
-    end
-    return seen
 end
 
 
@@ -51,11 +39,11 @@ end
 
 return {
     {"a new node gets its share little by little", function()
-        for _, case in ipairs({{round_robin, "60000 10 1"}, {least_request, "2 1 60000 10 1"}}) do
-            close(share_of_new(case[1], case[2], 0), 0.1 / 2.1)
-            close(share_of_new(case[1], case[2], 15), 0.25 / 2.25)
-            close(share_of_new(case[1], case[2], 30), 0.5 / 2.5)
-            close(share_of_new(case[1], case[2], 61), 1 / 3)
+        for _, one in ipairs({{round_robin, "60000 10 1"}, {least_request, "2 1 60000 10 1"}}) do
+            close(share_of_new(one[1], one[2], 0), 0.1 / 2.1)
+            close(share_of_new(one[1], one[2], 15), 0.25 / 2.25)
+            close(share_of_new(one[1], one[2], 30), 0.5 / 2.5)
+            close(share_of_new(one[1], one[2], 61), 1 / 3)
         end
     end},
     {"with aggression faster at first, and never less than the least share", function()
@@ -91,15 +79,7 @@ return {
         assert(first and second)
     end},
     {"a further try goes to another node, and to all again when all were tried", function()
-        local made, ctx, seen = assert(round_robin.new({a = 1, b = 5, c = 2}, upstream("60000 10 1"), 0)), {}, {}
-        for _ = 1, 3 do
-            ctx.balancer_server = made.get(ctx)
-            seen[ctx.balancer_server] = true
-            made.after_balance(ctx, true)
-        end
-        assert(seen.a and seen.b and seen.c)
-        -- Then all are asked again.
-        assert(seen[made.get(ctx)])
+        case.comes_back(assert(round_robin.new({a = 1, b = 5, c = 2}, upstream("60000 10 1"), 0)), 3)
     end},
     {"settings that are not understood are refused", function()
         for _, key in ipairs({"x", "60000", "60000 10", "0 10 1", "60000 10 0", "60000 10 1 1"}) do
