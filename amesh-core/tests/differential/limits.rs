@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,9 +10,8 @@ use std::time::{Duration, Instant};
 use crate::case::Case;
 use crate::client::Client;
 use crate::envoy::Envoy;
-use crate::namespace::{self, Namespace, skipped};
 use crate::requests::Request;
-use crate::{ENVOY, PORTS, TARGETS, echo, inputs_of, start};
+use crate::{ENVOY, PORTS, TARGETS, echo, inputs_of, programs, start};
 
 /// The fixture whose clusters have limits.
 const FIXTURE: &str = "cluster/circuit_breaker/routes";
@@ -79,19 +77,9 @@ fn sent(answers: &Answers) -> usize {
 
 #[test]
 fn apisix_limits_as_envoy_does() {
-    let (Some(binary), Some(home)) = (
-        std::env::var_os("AMESH_ENVOY").map(PathBuf::from),
-        std::env::var_os("AMESH_APISIX_HOME").map(PathBuf::from),
-    ) else {
-        skipped("AMESH_ENVOY or AMESH_APISIX_HOME is not set");
+    let Some((binary, home)) = programs("limits::apisix_limits_as_envoy_does") else {
         return;
     };
-    if matches!(
-        namespace::enter("limits::apisix_limits_as_envoy_does"),
-        Namespace::Outside
-    ) {
-        return;
-    }
     let (name, resources) = inputs_of(FIXTURE).pop().expect("the fixture");
     let case = Case::new(&name, resources, &TARGETS.map(|(target, ..)| target), PORTS).expect("a listener");
     let workloads: BTreeSet<u16> = case.ports.iter().copied().collect();

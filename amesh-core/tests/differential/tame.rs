@@ -97,7 +97,7 @@ impl Tame {
         let mut tame = request.clone();
         let mut rules = Vec::new();
         let path = encoded(&path);
-        if paths && !is_plain(request.path()) {
+        if paths && path != request.path() {
             tame.target = format!("{path}{}", &request.target[request.path().len()..]);
             rules.push("nginx-path");
         }

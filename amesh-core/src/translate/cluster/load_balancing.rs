@@ -233,22 +233,19 @@ pub(crate) fn balancing(settings: Settings<'_>, at: Path<'_>, findings: &Finding
     }
     let at = at.field("lb_policy");
     match policy {
-        // Only ORIGINAL_DST and clusters that are extensions bring a balancer of their own, and those have no nodes.
-        Ok(LbPolicy::RoundRobin | LbPolicy::ClusterProvided) => {
-            if start.is_some() {
-                return Balancing {
-                    key: start,
-                    ..Balancing::by(Balancer::SlowStart)
-                };
-            }
+        Ok(LbPolicy::RoundRobin) if start.is_some() => {
+            return Balancing {
+                key: start,
+                ..Balancing::by(Balancer::SlowStart)
+            };
         }
+        // Clusters that are extensions bring a balancer of their own, and have no nodes; that of ORIGINAL_DST is read with the
+        // cluster's type.
+        Ok(LbPolicy::RoundRobin | LbPolicy::ClusterProvided) => {}
         Ok(LbPolicy::LeastRequest) => {
             findings.add(if package { &EACH_WORKER } else { &LEAST_REQUEST }, at);
             return Balancing {
-                key: package.then(|| {
-                    let key = least_request_key(lb_config);
-                    start.map_or(key.clone(), |start| format!("{key} {start}"))
-                }),
+                key: package.then(|| least_request_key(lb_config, start.as_deref())),
                 ..Balancing::by(if package {
                     Balancer::LeastRequest
                 } else {
@@ -304,7 +301,7 @@ const MAXIMUM_RING: u64 = 8 * 1024 * 1024;
 /// Envoy's size of a table, where the cluster sets none.
 const TABLE: u64 = 65_537;
 
-fn least_request_key(config: Option<&LbConfig>) -> String {
+fn least_request_key(config: Option<&LbConfig>, start: Option<&str>) -> String {
     let config = match config {
         Some(LbConfig::LeastRequestLbConfig(config)) => Some(config),
         _ => None,
@@ -317,7 +314,10 @@ fn least_request_key(config: Option<&LbConfig>) -> String {
         .map_or(1.0, |bias| bias.default_value);
     // What Envoy does with a negative value.
     let bias = if bias.is_finite() && bias >= 0.0 { bias } else { 1.0 };
-    format!("{choices} {bias}")
+    match start {
+        Some(start) => format!("{choices} {bias} {start}"),
+        None => format!("{choices} {bias}"),
+    }
 }
 
 fn ring_key(config: Option<&LbConfig>) -> String {

@@ -10,7 +10,7 @@ use crate::options::Target;
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "listener/nginx",
-    summary: "Paths, hosts and repeated headers are read as nginx reads them.",
+    summary: "Hosts and repeated headers are read as nginx reads them, and without Amesh's Lua package paths too.",
     messages: &[],
     extensions: &[],
     rules: &[&REQUEST],
@@ -48,7 +48,8 @@ static REQUEST: Rule = Rule::new(
      Envoy takes them for two hosts. A header that comes several times is one value to APISIX, joined by `, `; Envoy \
      compares each value alone (before 1.39: joined by `,`). nginx drops headers with unusual names, and refuses some \
      requests with 400 that Envoy serves: an empty Host, two Host headers, a Host with two dots at its end, a path that \
-     leads above the root or holds a broken escape. Where no connection to an upstream comes about, the answer is 502, or 504 when the time to connect ran out; Envoy says 503.\n\n\
+     leads above the root or holds a broken escape. Where no connection to an upstream comes about, the answer is 502, or 504 \
+     when the time to connect ran out; Envoy says 503.\n\n\
      Each proxy says of itself what the other does not. Upstreams get X-Real-IP, and X-Forwarded-For with the address that \
      APISIX sees, but not x-envoy-decorator-operation and x-envoy-internal. Whether a virtual host that wants TLS sends a \
      client there depends on the connection alone, and a `?` with nothing behind it is left out of redirects. Errors and \

@@ -19,7 +19,8 @@ use crate::translate::value::string_match::{self, Refused};
 
 pub(crate) static FEATURE: Feature = Feature {
     name: "route/path",
-    summary: "Paths become conditions on nginx's `uri` or, where the order of routes allows it, APISIX's own URI patterns.",
+    summary: "Paths become conditions on nginx's `uri` or, where the order of routes allows it, APISIX's own URI patterns; with \
+              Amesh's Lua package, conditions on the path that Envoy would compare.",
     messages: &[
         Message {
             name: "envoy.config.route.v3.RouteMatch",

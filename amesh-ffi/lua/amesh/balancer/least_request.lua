@@ -55,15 +55,11 @@ function _M.new(up_nodes, upstream, priority)
     end)
 
     return servers_of.picker(upstream, function(ctx)
-        local left = servers_of.untried(servers, ctx)
         local server
         if turns then
-            local tried = ctx.amesh_tried
-            repeat
-                server = turns:next()
-            until not tried or not tried[server]
+            server = servers_of.next_untried(turns, servers, ctx)
         else
-            server = draw(left, choices, active)
+            server = draw(servers_of.untried(servers, ctx), choices, active)
         end
         active[server] = (active[server] or 0) + 1
         return server

@@ -20,13 +20,7 @@ function _M.new(up_nodes, upstream, priority)
     end)
 
     return servers_of.picker(upstream, function(ctx)
-        servers_of.untried(servers, ctx)
-        local tried = ctx.amesh_tried
-        local server
-        repeat
-            server = turns:next()
-        until not tried or not tried[server]
-        return server
+        return servers_of.next_untried(turns, servers, ctx)
     end)
 end
 

@@ -68,6 +68,19 @@ function _M.untried(servers, ctx)
 end
 
 
+--- Whose turn it is of the servers that the request was not sent to.
+function _M.next_untried(turns, servers, ctx)
+    _M.untried(servers, ctx)
+    -- Nil also when it was sent to all of them.
+    local tried = ctx.amesh_tried
+    local server
+    repeat
+        server = turns:next()
+    until not tried or not tried[server]
+    return server
+end
+
+
 -- APISIX calls it when a request is done with a server, and tells whether another try follows.
 local function after_balance(ctx, before_retry)
     local server = ctx.balancer_server
